@@ -1,0 +1,66 @@
+# Every target builds what it needs in .venv and reuses it for as long as pyproject.toml is unchanged.
+# Only GNU make and Python 3.11 or newer are needed. Another interpreter: make test PYTHON=/path/to/python3.12
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= 2
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$p; exit; fi; done; echo python3)
+TYPED := kedja.graph kedja.ops kedja.diff kedja.engines
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint bench docs clean
+
+help:
+	@echo "make install   the library alone, in .venv"
+	@echo "make demo      train 784-100-10 on 5,000 handwritten digits"
+	@echo "make test      the fast tests (make test-all: all of them)"
+	@echo "make lint      formatting, lint, types"
+	@echo "make bench     measure against the peers"
+	@echo "make docs      build the documentation into site/"
+	@echo "make clean     remove what was built, but neither .venv nor runs/"
+
+# The version is checked before the environment is made: a venv of an old Python fails much later, in pip's words.
+$(BIN)/python:
+	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		echo "kedja needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." \
+			"Install one and name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.install-stamp: pyproject.toml | $(BIN)/python
+	$(PIP) install --editable ".[data,plot]"
+	@touch $@
+
+# The other environments stand on the first: $(VENV)/.test-stamp installs the extra "test", and so on.
+$(VENV)/.%-stamp: pyproject.toml $(VENV)/.install-stamp
+	$(PIP) install --editable ".[$*]"
+	@touch $@
+
+install: $(VENV)/.install-stamp
+
+demo: $(VENV)/.install-stamp
+	$(BIN)/kedja train mnist_5k --hidden 100 --epochs 20 --seed 0 --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+
+test: $(VENV)/.test-stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long"
+
+test-all: $(VENV)/.test-stamp
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.lint-stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(addprefix -p ,$(TYPED))
+
+bench: $(VENV)/.bench-stamp
+	$(BIN)/python -m bench
+
+docs: $(VENV)/.docs-stamp
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
