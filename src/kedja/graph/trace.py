@@ -1,0 +1,207 @@
+"""Tracing: run a Python function once on placeholders and keep the graph it builds."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import local
+from typing import Any
+
+from kedja.errors import GraphError
+from kedja.graph.node import CONSTANT, Tensor, ancestors, placeholder, tensor
+from kedja.graph.node import _next_serial as next_serial
+from kedja.graph.variables import Variable
+
+__all__ = ["Graph", "Trace", "current_trace", "flatten", "is_tracing", "trace", "unflatten", "without_gc"]
+
+
+class Trace:
+    """What is collected while a function is traced."""
+
+    def __init__(self) -> None:
+        self.start = next_serial()
+        self.updates: dict[Variable, Tensor] = {}
+
+    def record_update(self, variable: Variable, node: Tensor) -> None:
+        if variable in self.updates:
+            raise GraphError(f"{variable.label} is updated twice in one step. Combine the two into one update.")
+        self.updates[variable] = node
+
+
+class _Stack(local):
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []
+
+
+_stack = _Stack()
+
+
+def current_trace() -> Trace | None:
+    """The innermost open trace of this thread."""
+    return _stack.traces[-1] if _stack.traces else None
+
+
+def is_tracing() -> bool:
+    """Whether a function is being traced right now, so that nothing may be evaluated."""
+    return bool(_stack.traces)
+
+
+@contextmanager
+def without_gc() -> Iterator[None]:
+    """Pause the garbage collector: building many nodes is several times faster, and nothing here makes garbage."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Graph:
+    """A piece of graph with named ends: run it by giving values to `inputs` (and variables) and asking for `outputs`.
+
+    Any node can be an input: what lies above it is then not part of the graph. `structure` says how the outputs
+    were nested in what the function returned.
+    """
+
+    __slots__ = ("_order", "_plan", "inputs", "outputs", "structure", "updates")
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Sequence[tuple[Variable, Tensor]] = (),
+        structure: Any = None,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.updates = tuple(updates)
+        self.structure = structure
+        self._order: list[Tensor] | None = None
+        self._plan: Any = None  # how an engine numbers the nodes, kept with the graph
+
+    @property
+    def ends(self) -> tuple[Tensor, ...]:
+        """Everything that must be computed: outputs, then new values of variables."""
+        return self.outputs + tuple(node for _, node in self.updates)
+
+    @property
+    def order(self) -> list[Tensor]:
+        """All nodes, inputs before users."""
+        if self._order is None:
+            self._order = ancestors(self.ends, self.inputs)
+        return self._order
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The variables read or written, in the order they were made."""
+        given = set(self.inputs)
+        found = {n: None for n in self.order if isinstance(n, Variable) and n not in given}
+        found.update((v, None) for v, _ in self.updates)
+        return sorted(found, key=lambda v: v.serial)
+
+    @property
+    def constants(self) -> list[Tensor]:
+        """The constants it uses."""
+        return [n for n in self.order if n.op is CONSTANT]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __repr__(self) -> str:
+        ends = ", ".join(f"{t.name or t.op.name}{list(t.shape)}" for t in self.inputs)
+        outs = ", ".join(f"{t.op.name}{list(t.shape)}" for t in self.outputs)
+        return f"Graph({ends} → {outs}; {len(self)} nodes, {len(self.updates)} updates)"
+
+
+def flatten(value: Any) -> tuple[list[Any], Any]:
+    """The leaves of nested tuples, lists and dicts, and what is needed to nest them again.
+
+    >>> leaves, structure = flatten((1, {"a": [2, 3]}))
+    >>> leaves, unflatten(structure, "xyz")
+    ([1, 2, 3], ('x', {'a': ['y', 'z']}))
+    """
+    leaves: list[Any] = []
+
+    def walk(v: Any) -> Any:
+        if isinstance(v, tuple) and hasattr(v, "_fields"):
+            return type(v), [walk(x) for x in v]
+        if isinstance(v, tuple | list):
+            return type(v), [walk(x) for x in v]
+        if isinstance(v, dict):
+            return dict, {k: walk(x) for k, x in v.items()}
+        if v is None:
+            return None
+        leaves.append(v)
+        return ...
+
+    return leaves, walk(value)
+
+
+def unflatten(structure: Any, leaves: Any) -> Any:
+    """Nest `leaves` the way `structure` says."""
+    rest = iter(leaves)
+
+    def build(s: Any) -> Any:
+        if s is ...:
+            return next(rest)
+        if s is None:
+            return None
+        kind, parts = s
+        if kind is dict:
+            return {k: build(p) for k, p in parts.items()}
+        values = [build(p) for p in parts]
+        return kind(*values) if hasattr(kind, "_fields") else kind(values)
+
+    return build(structure)
+
+
+def trace(function: Callable[..., Any], inputs: Sequence[Tensor | tuple[Any, Any]], capture: bool = False) -> Graph:
+    """Run `function` on placeholders of the given (shape, dtype)s, or on given nodes, and return the Graph it builds.
+
+    With `capture` the nodes from outside that the function used become inputs too, after the given ones (bodies
+    of loops need that: so gradients flow to them).
+
+    >>> graph = trace(lambda x: x * 2, [((3,), "float32")])
+    >>> graph.outputs[0].shape, len(graph)
+    ((3,), 3)
+    """
+    record = Trace()
+    nodes = [x if isinstance(x, Tensor) else placeholder(*x) for x in inputs]
+    _stack.traces.append(record)
+    try:
+        with without_gc():
+            result = function(*nodes)
+    finally:
+        _stack.traces.pop()
+    leaves, structure = flatten(result)
+    outputs = [tensor(leaf) for leaf in leaves]
+    updates = list(record.updates.items())
+    if capture:
+        if updates:
+            raise GraphError(
+                f"{updates[0][0].label} is updated inside the body of a loop or map. Carry the value through the loop."
+            )
+        nodes += captured(outputs, nodes, record.start)
+    return Graph(nodes, outputs, updates, structure)
+
+
+def captured(outputs: Sequence[Tensor], given: Sequence[Tensor], start: int) -> list[Tensor]:
+    """The nodes made before `start` that the outputs use directly: what a body took from around it."""
+    found: dict[Tensor, None] = {}
+    inside = set(given)
+    seen: set[Tensor] = set()
+    stack = list(outputs)
+    while stack:
+        node = stack.pop()
+        if node in seen or node in inside:
+            continue
+        seen.add(node)
+        if isinstance(node, Variable) or node.serial < start:
+            found[node] = None
+        else:
+            stack.extend(node.inputs)
+    return sorted(found, key=lambda n: n.serial)
