@@ -1,0 +1,339 @@
+"""What an op is: a NumPy meaning, a shape rule, one derivative rule, a notation, and the samples tests draw.
+
+Forward mode (`push`) and reverse mode (`pull`) both follow from the one rule a stanza states, by its kind:
+
+- `elementwise`: partial derivatives ∂y/∂xᵢ as graphs of the inputs and the output. JVP = Σ ∂ᵢẋᵢ, VJP = ∂ᵢȳ.
+- `linear`: an adjoint. JVP is the op on the tangents, VJP the adjoint on the cotangent.
+- `bilinear`: linear in each of two inputs, an adjoint for each.
+- `nondifferentiable`: has no derivative, and says so.
+- `by_hand`: states both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kedja.errors import DTypeError, GraphError, KedjaError
+from kedja.graph.dtypes import BOOL, DType, as_array, is_float
+from kedja.graph.node import CONSTANT, Array, Tensor, same_dtype, tensor
+from kedja.graph.scope import Source, caller
+from kedja.graph.shapes import Shape, broadcast
+from kedja.ops.notation import Notation, function_notation
+from kedja.ops.samples import Sample, Samples, elementwise_samples
+
+__all__ = ["OPS", "Bilinear", "ByHand", "Elementwise", "Linear", "Nondifferentiable", "Op", "bilinear", "by_hand"]
+__all__ += ["elementwise", "linear", "nondifferentiable"]
+
+Spec = tuple[Shape, DType]
+Infer = Callable[..., Spec]
+Messages = Sequence["Tensor | None"]
+OPS: dict[str, Op] = {}
+"""Every op by name."""
+
+
+class Op:
+    """One primitive. Calling it checks the inputs and makes a node."""
+
+    kind = "op"
+    runs_graphs = False  # loops: `compute` gets the engine's way to run their body as `run=`
+
+    def __init__(
+        self,
+        name: str,
+        compute: Callable[..., Any],
+        infer: Infer,
+        *,
+        tex: str | Notation | None = None,
+        text: str | Notation | None = None,
+        samples: Samples,
+        accepts: str = "any",
+        doc: str = "",
+    ) -> None:
+        if name in OPS:
+            raise ValueError(f"there is an op {name!r} already")
+        self.name = name
+        self.compute = compute
+        self.infer = infer
+        self.tex, self.text = function_notation(name, tex, text)
+        self.samples = samples
+        self.accepts = accepts
+        self.__doc__ = doc
+        OPS[name] = self
+
+    def __call__(self, *inputs: Any, **attrs: Any) -> Tensor:
+        """A node of this op."""
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                inputs = operands(self.name, inputs)
+                break
+        try:
+            shape, dtype = self.infer(*inputs, **attrs)
+        except KedjaError as error:
+            raise located(error, self.name) from None
+        return Tensor(self, inputs, attrs, shape, dtype)
+
+    def pull(self, node: Tensor, cotangent: Any, needed: Sequence[bool]) -> Messages:
+        """Reverse mode: what each input receives when the output receives `cotangent`; None where not needed."""
+        raise missing_rule(node)
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        """Forward mode: how the output moves when the inputs move by `tangents` (None: not at all)."""
+        raise missing_rule(node)
+
+    def __repr__(self) -> str:
+        return f"kedja.ops.{self.name}"
+
+
+def missing_rule(node: Tensor) -> GraphError:
+    """The error for an op without a derivative rule."""
+    return GraphError(
+        f"the op {node.op.name!r} has no derivative rule. Give one with kj.grad(..., rules={{op: rule}}), "
+        "wrap the function in kj.custom_gradient, or block the path with kj.stop_gradient."
+    )
+
+
+def located(error: KedjaError, name: str) -> KedjaError:
+    """The same error, saying which op and which source line of the user's it happened on."""
+    source = Source.of(caller())
+    place = f"\n  at {source}" if source else ""
+    return type(error)(f"{name}: {error}{place}")
+
+
+def operands(name: str, values: Iterable[Any]) -> tuple[Tensor, ...]:
+    """Tensors from what a user wrote beside a tensor: Python numbers and float64 arrays take the tensor's type."""
+    values = tuple(values)
+    like = next((v.dtype for v in values if isinstance(v, Tensor)), None)
+    return tuple(v if isinstance(v, Tensor) else operand(name, v, like) for v in values)
+
+
+def operand(name: str, value: Any, like: DType | None) -> Tensor:
+    """One such tensor; an error when the number cannot be held by the type `like`."""
+    if like is None:
+        return tensor(value)
+    kind = type(value)
+    if kind is float or kind is int:
+        if is_float(like):
+            return tensor(value, dtype=like)
+        if kind is int and like.kind in "iu":
+            return tensor(value, dtype=like)
+    array = as_array(value) if hasattr(value, "dtype") else np.asarray(value)
+    if is_float(like) and (array.dtype == np.float64 or not hasattr(value, "dtype")) and array.dtype.kind in "iuf":
+        return tensor(value, dtype=like)
+    if is_float(like) and array.dtype.kind == "f" and np.asarray(value).dtype == np.float64:
+        return tensor(value, dtype=like)
+    if array.dtype.kind == "f" and like.kind in "iub" and not hasattr(value, "dtype"):
+        raise DTypeError(
+            f"{name}: {value!r} does not fit beside a {like.name} tensor: kedja never promotes silently. "
+            "Convert the tensor with kj.cast(x, 'float32')."
+        )
+    if array.dtype.kind in "iu" and like.kind in "iu" and not hasattr(value, "dtype"):
+        return tensor(value, dtype=like)
+    return tensor(value)
+
+
+ACCEPTS = {
+    "float": lambda d: is_float(d),
+    "number": lambda d: d.kind in "iu" or is_float(d),
+    "integer": lambda d: d.kind in "iu",
+    "bool": lambda d: d.kind == "b",
+    "any": lambda d: True,
+}
+
+
+class Elementwise(Op):
+    """y = f(x₁, x₂, …), element by element, inputs broadcast."""
+
+    kind = "elementwise"
+
+    def __init__(
+        self, name: str, compute: Any, *, partials: Sequence[Any] | None, result: DType | None = None, **more: Any
+    ) -> None:
+        domains = more.pop("samples")
+        domains = domains if isinstance(domains, tuple) else (domains,)
+        self.domains = domains
+        self.partials = partials
+        self.result = result
+        self.arity = len(domains)
+        super().__init__(name, compute, self._infer, samples=elementwise_samples(domains), **more)
+        self._accepts = ACCEPTS[self.accepts]
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        """A node of this op; the common case, one tensor or two of the same shape and type, is quick."""
+        if len(inputs) != self.arity:
+            raise TypeError(f"{self.name} takes {self.arity} tensors, got {len(inputs)}")
+        first = inputs[0]
+        if isinstance(first, Tensor) and self._accepts(first.dtype):
+            if len(inputs) == 1:
+                return Tensor(self, inputs, {}, first.shape, self.result or first.dtype)
+            second = inputs[1]
+            if isinstance(second, Tensor) and first.shape == second.shape and first.dtype is second.dtype:
+                return Tensor(self, inputs, {}, first.shape, self.result or first.dtype)
+        return super().__call__(*inputs)
+
+    def _infer(self, *inputs: Tensor) -> Spec:
+        dtype = same_dtype(inputs)
+        if not self._accepts(dtype):
+            wanted = {"float": "floating-point", "number": "numeric", "bool": "boolean"}.get(self.accepts, self.accepts)
+            fix = "kj.cast(x, 'float32')" if self.accepts != "bool" else "a comparison such as x > 0"
+            raise DTypeError(f"needs {wanted} tensors, got {dtype.name}. Use {fix}.")
+        shape = inputs[0].shape if len(inputs) == 1 else broadcast([x.shape for x in inputs])
+        return shape, self.result or dtype
+
+    def pull(self, node: Tensor, cotangent: Tensor, needed: Sequence[bool]) -> Messages:
+        if self.partials is None:
+            return (None,) * len(node.inputs)
+        return [
+            scaled(cotangent, partial(*node.inputs, node)) if want and partial is not None else None
+            for partial, want in zip(self.partials, needed, strict=True)
+        ]
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        if self.partials is None:
+            return None
+        moved = [
+            scaled(t, partial(*node.inputs, node))
+            for partial, t in zip(self.partials, tangents, strict=True)
+            if t is not None and partial is not None
+        ]
+        if not moved:
+            return None
+        total = moved[0]
+        for more in moved[1:]:
+            total = total + more
+        return total if total.shape == node.shape else OPS["broadcast_to"](total, shape=node.shape)
+
+
+def scaled(tangent: Tensor, partial: Any) -> Tensor:
+    """tangent × partial, without writing down a multiplication by 1 or −1."""
+    if not isinstance(partial, Tensor):
+        if partial == 1:
+            return tangent
+        if partial == -1:
+            return -tangent
+    elif tangent.op is CONSTANT and not tangent.shape and tangent.attrs["value"] == 1:
+        return partial
+    return tangent * partial
+
+
+class Linear(Op):
+    """Linear in all inputs but those at the positions `fixed` (a condition, indices)."""
+
+    kind = "linear"
+
+    def __init__(self, name: str, compute: Any, infer: Infer, *, adjoint: Any, fixed: tuple[int, ...] = (), **more: Any):
+        super().__init__(name, compute, infer, **more)
+        self.adjoint = adjoint
+        self.fixed = fixed
+
+    def pull(self, node: Tensor, cotangent: Tensor, needed: Sequence[bool]) -> Messages:
+        messages = self.adjoint(node, cotangent)
+        return messages if isinstance(messages, tuple | list) else (messages,)
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        if all(t is None for i, t in enumerate(tangents) if i not in self.fixed):
+            return None
+        moved = [
+            x if i in self.fixed else (zeros(x) if t is None else t)
+            for i, (x, t) in enumerate(zip(node.inputs, tangents, strict=True))
+        ]
+        return self(*moved, **node.attrs)
+
+
+def zeros(like: Tensor) -> Tensor:
+    """A tensor of zeros that takes no memory: a number, stretched."""
+    zero = tensor(np.zeros((), like.dtype), dtype=like.dtype)
+    return zero if not like.shape else OPS["broadcast_to"](zero, shape=like.shape)
+
+
+class Bilinear(Op):
+    """Linear in the first input for a fixed second, and the other way round."""
+
+    kind = "bilinear"
+
+    def __init__(self, name: str, compute: Any, infer: Infer, *, adjoints: tuple[Any, Any], **more: Any) -> None:
+        super().__init__(name, compute, infer, **more)
+        self.adjoints = adjoints
+
+    def pull(self, node: Tensor, cotangent: Tensor, needed: Sequence[bool]) -> Messages:
+        return [a(node, cotangent) if want else None for a, want in zip(self.adjoints, needed, strict=True)]
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        (a, b), (da, db) = node.inputs, tangents
+        parts = [self(da, b, **node.attrs)] if da is not None else []
+        parts += [self(a, db, **node.attrs)] if db is not None else []
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+class Nondifferentiable(Op):
+    """Piecewise constant or integer-valued: no derivative flows through, by statement and not by accident."""
+
+    kind = "nondifferentiable"
+
+    def pull(self, node: Tensor, cotangent: Tensor, needed: Sequence[bool]) -> Messages:
+        return (None,) * len(node.inputs)
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        return None
+
+
+class ByHand(Op):
+    """States forward and reverse mode itself."""
+
+    kind = "by_hand"
+
+    def __init__(self, name: str, compute: Any, infer: Infer, *, pull: Any, push: Any, **more: Any) -> None:
+        super().__init__(name, compute, infer, **more)
+        self._pull, self._push = pull, push
+
+    def pull(self, node: Tensor, cotangent: Any, needed: Sequence[bool]) -> Messages:
+        messages: Messages = self._pull(node, cotangent, needed)
+        return messages
+
+    def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
+        moved: Tensor | None = self._push(node, tangents)
+        return moved
+
+
+def elementwise(name: str, compute: Any, *, partials: Sequence[Any], tex: Any, samples: Any, **more: Any) -> Elementwise:
+    """A differentiable function of numbers. `partials`: one callable (x₁, …, y) → ∂y/∂xᵢ per input."""
+    return Elementwise(
+        name, compute, partials=partials, tex=tex, samples=samples, **{"accepts": "float", **more}
+    )
+
+
+def linear(name: str, compute: Any, infer: Infer, *, adjoint: Any, samples: Any, **more: Any) -> Linear:
+    """A linear function. `adjoint`: (node, cotangent) → what the inputs receive."""
+    return Linear(name, compute, infer, adjoint=adjoint, samples=samples, **more)
+
+
+def bilinear(name: str, compute: Any, infer: Infer, *, adjoints: Any, samples: Any, **more: Any) -> Bilinear:
+    """A product of two inputs. `adjoints`: one (node, cotangent) → message per input."""
+    return Bilinear(name, compute, infer, adjoints=adjoints, samples=samples, **more)
+
+
+def nondifferentiable(
+    name: str, compute: Any, infer: Infer | None = None, *, result: DType | None = None, samples: Any, **more: Any
+) -> Op:
+    """An op through which no derivative flows; elementwise unless a shape rule is given."""
+    if infer is None:
+        return Elementwise(name, compute, partials=None, result=result, samples=samples, **more)
+    return Nondifferentiable(name, compute, infer, samples=samples, **more)
+
+
+def by_hand(name: str, compute: Any, infer: Infer, *, pull: Any, push: Any, samples: Any, **more: Any) -> ByHand:
+    """An op that states both modes."""
+    return ByHand(name, compute, infer, pull=pull, push=push, samples=samples, **more)
+
+
+def is_differentiable(op: Any) -> bool:
+    """Whether the op states a derivative (and is not marked as having none)."""
+    return not (isinstance(op, Nondifferentiable) or (isinstance(op, Elementwise) and op.partials is None))
+
+
+__all__ += ["BOOL", "Array", "Sample", "is_differentiable"]
+__all__.sort()
