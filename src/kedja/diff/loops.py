@@ -1,0 +1,199 @@
+"""The derivative rules of `scan` and `map`, which differentiate their body: each is again a loop.
+
+Reverse mode of a scan is a scan the other way, over the carries that the forward one kept. The derivative of a map is
+the map of the derivative, with what flows to the surroundings summed over the slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kedja.diff.forward import tangents
+from kedja.diff.reverse import cotangents
+from kedja.graph.dtypes import is_float
+from kedja.graph.node import Tensor, placeholder
+from kedja.graph.trace import Graph
+from kedja.ops.control import item, map_op, output_specs, scan_op
+from kedja.ops.op import Messages, zeros
+from kedja.ops.reductions import reduce_sum
+
+__all__: list[str] = []
+
+
+def _floats(nodes: Sequence[Tensor]) -> list[bool]:
+    return [is_float(n.dtype) for n in nodes]
+
+
+def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -> Messages:
+    body: Graph = node.attrs["body"]
+    c, s, n = node.attrs["carries"], node.attrs["sequences"], node.attrs["length"]
+    specs = output_specs(node)
+    ys = len(body.outputs) - c
+    floats = _floats(body.inputs)
+    given = [f and (i < c or needed[i]) for i, f in enumerate(floats)]
+    # Cotangents of all outputs; the stacked carries may have received some too (second order).
+    bars = [parts.get(i) for i in range(len(specs))]
+    carry_float = [is_float(t.dtype) for t in body.outputs[:c]]
+    y_used = [i for i in range(ys) if bars[c + i] is not None]
+    before_used = [i for i in range(c) if bars[c + ys + i] is not None]
+    around = body.inputs[c + s :]
+    around_wanted = [k for k in range(len(around)) if given[c + s + k]]
+    x_wanted = [k for k in range(s) if given[c + k]]
+
+    # One step backwards: (c̄ after, sums for the surroundings), then what that step saw.
+    bar_in = [placeholder(t.shape, t.dtype) for t, f in zip(body.outputs[:c], carry_float, strict=True) if f]
+    sums_in = [placeholder(around[k].shape, around[k].dtype) for k in around_wanted]
+    y_bar = [placeholder(body.outputs[c + i].shape, body.outputs[c + i].dtype) for i in y_used]
+    before_bar = [placeholder(body.outputs[i].shape, body.outputs[i].dtype) for i in before_used]
+    seeds: dict[Tensor, Tensor] = {}
+    pairs = list(zip([t for t, f in zip(body.outputs[:c], carry_float, strict=True) if f], bar_in, strict=True))
+    pairs += [(body.outputs[c + i], b) for i, b in zip(y_used, y_bar, strict=True)]
+    for output, bar in pairs:
+        seeds[output] = seeds[output] + bar if output in seeds else bar
+    wrt = [x for x, want in zip(body.inputs, given, strict=True) if want]
+    received = cotangents(seeds, wrt, stop=body.inputs)
+    got = {x: received.get(x) for x in wrt}
+
+    def bar_of(x: Tensor) -> Tensor:
+        found = got.get(x)
+        return zeros(x) if found is None else found
+
+    bar_out = []
+    for i in range(c):
+        if carry_float[i]:
+            bar = bar_of(body.inputs[i])
+            if i in before_used:
+                bar = bar + before_bar[before_used.index(i)]
+            bar_out.append(bar)
+    sums_out = [a + bar_of(around[k]) for a, k in zip(sums_in, around_wanted, strict=True)]
+    x_out = [bar_of(body.inputs[c + k]) for k in x_wanted]
+    graph = Graph(
+        [*bar_in, *sums_in, *body.inputs[:c], *body.inputs[c : c + s], *y_bar, *before_bar, *around],
+        [*bar_out, *sums_out, *x_out],
+    )
+    carries = [item(node, index=c + ys + i) for i in range(c)]
+    start = [
+        zeros_of(specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]
+    ]
+    start += [zeros(around[k]) for k in around_wanted]
+    back = scan_op(
+        *start,  # type: ignore[arg-type]
+        *carries, *node.inputs[c : c + s], *(bars[c + i] for i in y_used), *(bars[c + ys + i] for i in before_used),
+        *node.inputs[c + s :],
+        body=graph, carries=len(start), sequences=c + s + len(y_used) + len(before_used), length=n,
+        reverse=not node.attrs["reverse"],
+    )  # fmt: skip
+    outs = iter(item(back, index=i) for i in range(len(graph.outputs)))
+    messages: list[Tensor | None] = [None] * len(node.inputs)
+    for i in range(c):
+        if carry_float[i]:
+            messages[i] = next(outs)
+    for k in around_wanted:
+        messages[c + s + k] = next(outs)
+    for k in x_wanted:
+        messages[c + k] = next(outs)
+    return messages
+
+
+def zeros_of(spec: Any) -> Tensor:
+    """Zeros of a (shape, dtype)."""
+    from kedja.ops.shaping import zeros as filled
+
+    return filled(*spec)
+
+
+def _scan_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None:
+    body: Graph = node.attrs["body"]
+    c, s = node.attrs["carries"], node.attrs["sequences"]
+    if all(t is None for t in moved):
+        return None
+    floats = _floats(body.inputs)
+    # Every float carry moves (from a zero start if need be); of sequences and surroundings only those that do.
+    moving = [f and (i < c or moved[i] is not None) for i, f in enumerate(floats)]
+    dots = {x: placeholder(x.shape, x.dtype) for x, m in zip(body.inputs, moving, strict=True) if m}
+    found = tangents(body.outputs, dots, stop=body.inputs)
+    carry_dot = [found.get(t, zeros(t)) for t in body.outputs[:c] if is_float(t.dtype)]
+    y_index = [i for i, t in enumerate(body.outputs[c:]) if is_float(t.dtype)]
+    y_dot = [found.get(body.outputs[c + i], zeros(body.outputs[c + i])) for i in y_index]
+    pick = lambda lo, hi: [dots[x] for x in body.inputs[lo:hi] if x in dots]  # noqa: E731
+    here = lambda lo, hi: [  # noqa: E731
+        zeros(node.inputs[i]) if moved[i] is None else moved[i] for i in range(lo, hi) if moving[i]
+    ]
+    end = len(body.inputs)
+    graph = Graph(
+        [*body.inputs[:c], *pick(0, c), *body.inputs[c : c + s], *pick(c, c + s), *body.inputs[c + s :], *pick(c + s, end)],
+        [*body.outputs[:c], *carry_dot, *body.outputs[c:], *y_dot],
+    )
+    carries = c + len(carry_dot)
+    both = scan_op(
+        *node.inputs[:c], *here(0, c), *node.inputs[c : c + s], *here(c, c + s), *node.inputs[c + s :], *here(c + s, end),
+        body=graph, carries=carries, sequences=s + len(pick(c, c + s)), length=node.attrs["length"],
+        reverse=node.attrs["reverse"],
+    )  # fmt: skip
+    ys = len(body.outputs) - c
+    answer: list[Tensor | None] = [None] * (len(body.outputs) + c)
+    dot = 0
+    for i in range(c):
+        if is_float(body.outputs[i].dtype):
+            answer[i] = item(both, index=c + dot)
+            answer[c + ys + i] = item(both, index=len(graph.outputs) + c + dot)
+            dot += 1
+    for k, i in enumerate(y_index):
+        answer[c + i] = item(both, index=carries + ys + k)
+    return answer
+
+
+def _map_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -> Messages:
+    body: Graph = node.attrs["body"]
+    s, n = node.attrs["sequences"], node.attrs["length"]
+    used = sorted(parts)
+    bars = [placeholder(body.outputs[i].shape, body.outputs[i].dtype) for i in used]
+    seeds: dict[Tensor, Tensor] = {}
+    for i, bar in zip(used, bars, strict=True):
+        output = body.outputs[i]
+        seeds[output] = seeds[output] + bar if output in seeds else bar
+    given = [f and want for f, want in zip(_floats(body.inputs), needed, strict=True)]
+    wrt = [x for x, want in zip(body.inputs, given, strict=True) if want]
+    received = cotangents(seeds, wrt, stop=body.inputs)
+    ends = [zeros(x) if received.get(x) is None else received[x] for x in wrt]
+    graph = Graph([*body.inputs[:s], *bars, *body.inputs[s:]], ends)
+    back = map_op(
+        *node.inputs[:s], *(parts[i] for i in used), *node.inputs[s:], body=graph, sequences=s + len(used), length=n
+    )
+    messages: list[Tensor | None] = [None] * len(node.inputs)
+    at = 0
+    for i, want in enumerate(given):
+        if want:
+            message = item(back, index=at)
+            messages[i] = message if i < s else reduce_sum(message, axes=(0,))
+            at += 1
+    return messages
+
+
+def _map_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None:
+    body: Graph = node.attrs["body"]
+    s = node.attrs["sequences"]
+    moving = [i for i, t in enumerate(moved) if t is not None]
+    if not moving:
+        return None
+    dots = {body.inputs[i]: placeholder(body.inputs[i].shape, body.inputs[i].dtype) for i in moving}
+    found = tangents(body.outputs, dots, stop=body.inputs)
+    index = [i for i, t in enumerate(body.outputs) if t in found]
+    graph = Graph(
+        [*body.inputs[:s], *(dots[body.inputs[i]] for i in moving if i < s)]
+        + [*body.inputs[s:], *(dots[body.inputs[i]] for i in moving if i >= s)],
+        [found[body.outputs[i]] for i in index],
+    )
+    both = map_op(
+        *node.inputs[:s], *(moved[i] for i in moving if i < s), *node.inputs[s:], *(moved[i] for i in moving if i >= s),
+        body=graph, sequences=s + sum(i < s for i in moving), length=node.attrs["length"],
+    )  # fmt: skip
+    answer: list[Tensor | None] = [None] * len(body.outputs)
+    for k, i in enumerate(index):
+        answer[i] = item(both, index=k)
+    return answer
+
+
+scan_op.lend_rules(_scan_pull, _scan_push)
+map_op.lend_rules(_map_pull, _map_push)
