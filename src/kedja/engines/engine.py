@@ -1,0 +1,131 @@
+"""What an engine is: something that makes a runnable Program, or a Loop of many steps, from a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import numpy as np
+
+from kedja.errors import one_of
+from kedja.graph.node import Tensor
+from kedja.graph.trace import Graph
+from kedja.graph.variables import Variable
+
+__all__ = ["CompileReport", "Engine", "Loop", "LoopResult", "Program", "choose", "get_engine"]
+
+Array = np.ndarray[Any, Any]
+TINY, MANY_TINY = 64, 2000  # XLA's compile time is quadratic in the number of tiny nodes: 20 s at 5,000
+
+
+@dataclass
+class CompileReport:
+    """What was compiled and how long it took."""
+
+    engine: str
+    nodes: int
+    variables: int
+    arguments: int
+    lower_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    from_cache: bool = False
+
+    def __str__(self) -> str:
+        how = "loaded from the compile cache" if self.from_cache else "compiled"
+        return (
+            f"{self.engine}: {self.nodes} nodes, {self.variables} variables, {self.arguments} arguments; "
+            f"lowered in {self.lower_seconds:.3f} s, {how} in {self.compile_seconds:.3f} s"
+        )
+
+
+class Program(Protocol):
+    """A graph ready to run, pure: (values of its variables, inputs) → (new values of the updated ones, outputs)."""
+
+    graph: Graph
+    variables: list[Variable]
+    report: CompileReport
+
+    def __call__(self, state: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]: ...
+
+
+@dataclass
+class LoopResult:
+    """What a stretch of steps gave: state after it, the outputs of each step (rows), and how far it came."""
+
+    state: list[Any]
+    outputs: Array
+    done: int
+    finite: bool
+
+
+class Loop(Protocol):
+    """Many steps of one graph in a single call.
+
+    The graph's inputs are the batch arrays, then (when `padded`) the mask of real rows, then the arguments. Step i takes
+    rows `order[i]` of every data array (−1: padding), or all rows when order is None. Its outputs are numbers; the
+    first is the loss, and the loop stops after a step whose loss is not finite.
+    """
+
+    graph: Graph
+    variables: list[Variable]
+    report: CompileReport
+
+    def put(self, array: Any) -> Any: ...
+
+    def run(
+        self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
+    ) -> LoopResult: ...
+
+
+class Engine(Protocol):
+    """`reference` or `xla`."""
+
+    name: str
+
+    def program(self, graph: Graph) -> Program: ...
+
+    def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> Loop: ...
+
+
+@dataclass
+class _Registry:
+    engines: dict[str, Engine] = field(default_factory=dict)
+
+
+_registry = _Registry()
+
+
+def _make(name: str) -> Engine:
+    if name == "reference":
+        from kedja.engines.reference import ReferenceEngine
+
+        return ReferenceEngine()
+    from kedja.engines.xla.program import XLAEngine
+
+    return XLAEngine()
+
+
+def get_engine(engine: str | Engine) -> Engine:
+    """The engine of this name, made once."""
+    if not isinstance(engine, str):
+        return engine
+    if engine not in ("reference", "xla"):
+        raise one_of("engine", engine, ("auto", "reference", "xla"))
+    if engine not in _registry.engines:
+        _registry.engines[engine] = _make(engine)
+    return _registry.engines[engine]
+
+
+def choose(engine: str | Engine, graph: Graph) -> Engine:
+    """`engine`, or for "auto": XLA, unless JAX is not installed or the graph is a long string of tiny nodes."""
+    if engine != "auto":
+        return get_engine(engine)
+    if find_spec("jax") is None:
+        return get_engine("reference")
+    tiny = sum(1 for n in graph.order if n.inputs and n.size <= TINY)
+    return get_engine("reference" if tiny > MANY_TINY else "xla")
+
+
+Observer = Callable[[Tensor, Any], None]

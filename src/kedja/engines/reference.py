@@ -1,0 +1,296 @@
+"""The reference engine: walks the graph with NumPy, node by node, and can be watched while it does."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from kedja.engines.engine import CompileReport, LoopResult, Observer
+from kedja.errors import GraphError, ShapeError
+from kedja.graph.dtypes import as_array
+from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
+from kedja.graph.trace import Graph, is_tracing
+from kedja.graph.variables import Epoch, Variable
+
+__all__ = ["ReferenceEngine", "evaluate", "run_graph", "watch"]
+
+Array = np.ndarray[Any, Any]
+GROWN = 1000  # evaluations that each build on the one before: a graph that only grows
+
+
+class Plan:
+    """A graph with its nodes numbered, so that running it is a loop over tuples and frees values after their last use."""
+
+    __slots__ = ("constants", "ends", "given", "nodes", "size", "steps", "variables")
+
+    def __init__(self, graph: Graph) -> None:
+        order = graph.order
+        slot = {n: i for i, n in enumerate(order)}
+        self.size = len(order)
+        self.nodes = order
+        self.given = [slot.get(n, -1) for n in graph.inputs]
+        inputs = set(graph.inputs)
+        self.constants = [(slot[n], n.attrs["value"]) for n in order if n.op is CONSTANT and n not in inputs]
+        self.variables = [(slot[n], n) for n in order if isinstance(n, Variable) and n not in inputs]
+        for n in order:
+            if n.op is INPUT and n not in inputs:
+                raise GraphError(
+                    f"{n.name or 'an input'} of shape {n.shape} is an input of a graph and has no value here. "
+                    "Give one, or ask for it inside the compiled function."
+                )
+        self.ends = [slot[n] for n in graph.ends]
+        last: dict[int, int] = {}
+        calls = [n for n in order if n.inputs and n not in inputs]
+        for at, n in enumerate(calls):
+            for x in n.inputs:
+                last[slot[x]] = at
+        keep = {*self.ends, *(s for s, _ in self.constants)}
+        self.steps: list[tuple[int, Any, tuple[int, ...], dict[str, Any], tuple[int, ...]]] = []
+        for at, n in enumerate(calls):
+            sources = tuple(slot[x] for x in n.inputs)
+            free = tuple(s for s in set(sources) if last[s] == at and s not in keep)
+            attrs = {**n.attrs, "run": run_graph} if n.op.runs_graphs else n.attrs
+            self.steps.append((slot[n], n.op.compute, sources, attrs, free))
+        for n in order:
+            if not n.inputs and not n.is_leaf:  # an op of no inputs: arange
+                self.steps.insert(0, (slot[n], n.op.compute, (), n.attrs, ()))
+
+
+
+def plan_of(graph: Graph) -> Plan:
+    """The graph's plan, made once and kept with it."""
+    if graph._plan is None:
+        graph._plan = Plan(graph)
+    plan: Plan = graph._plan
+    return plan
+
+
+def run_graph(
+    graph: Graph, values: Sequence[Any], state: Sequence[Any] | None = None, observe: Observer | None = None
+) -> list[Any]:
+    """Values of the graph's ends, given those of its inputs and (instead of the present ones) of its variables."""
+    plan = plan_of(graph)
+    slots: list[Any] = [None] * plan.size
+    for s, value in plan.constants:
+        slots[s] = value
+    if state is None:
+        for s, variable in plan.variables:
+            slots[s] = variable.value
+    else:
+        held = dict(zip(graph.variables, state, strict=True))
+        for s, variable in plan.variables:
+            slots[s] = held[variable]
+    for s, value in zip(plan.given, values, strict=True):
+        if s >= 0:
+            slots[s] = value
+    with np.errstate(all="ignore"):
+        if observe is None:
+            for s, compute, sources, attrs, free in plan.steps:
+                slots[s] = compute(*[slots[i] for i in sources], **attrs)
+                for i in free:
+                    slots[i] = None
+        else:
+            for s, compute, sources, attrs, _ in plan.steps:
+                slots[s] = compute(*[slots[i] for i in sources], **attrs)
+                observe(plan.nodes[s], slots[s])
+    return [slots[s] for s in plan.ends]
+
+
+def watch(graph: Graph, values: Sequence[Any], state: Sequence[Any] | None = None) -> Iterator[tuple[Tensor, Any]]:
+    """Node by node: each op node with its value, in the order they are computed."""
+    seen: list[tuple[Tensor, Any]] = []
+    run_graph(graph, values, state, lambda node, value: seen.append((node, value)))
+    yield from seen
+
+
+def evaluate(node: Tensor) -> Array:
+    """The value of a node now, kept until a variable it depends on changes."""
+    if isinstance(node, Variable):
+        return node.value
+    if node.op is CONSTANT:
+        value: Array = node.attrs["value"]
+        return value
+    cache = node._cache
+    if cache is not None and (cache[0] == Epoch.now or all(v.version == k for v, k in cache[1])):
+        node._cache = (Epoch.now, *cache[1:])
+        kept: Array = cache[2]
+        return kept
+    edge, generation = _known_above(node)
+    graph = Graph([n for n, _ in edge], [node])
+    if is_tracing():
+        raise GraphError(
+            "the value of a tensor was asked for while its function is being traced: there are no numbers yet. "
+            "Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
+        )
+    array = np.asarray(run_graph(graph, [v for _, v in edge])[0])
+    if array.dtype != node.dtype:
+        array = array.astype(node.dtype)
+    if array.flags.writeable:
+        array.flags.writeable = False
+    versions: dict[Variable, int] = {v: v.version for v in graph.variables}
+    for n, _ in edge:
+        versions.update(dict(n._cache[1]))
+    node._cache = (Epoch.now, list(versions.items()), array, generation + 1)
+    if generation + 1 == GROWN:
+        warnings.warn(
+            f"this tensor builds on {GROWN} earlier evaluations: a graph that only grows, and memory with it. "
+            "In a training loop keep parameters in kj.Parameter and write w.assign(w - rate * gradient).",
+            stacklevel=4,
+        )
+    return array
+
+
+def _known_above(node: Tensor) -> tuple[list[tuple[Tensor, Any]], int]:
+    """The nearest nodes above that have a valid value already, and how many evaluations deep they are."""
+    found: list[tuple[Tensor, Any]] = []
+    seen: set[Tensor] = set()
+    stack = list(node.inputs)
+    generation = 0
+    while stack:
+        n = stack.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        cache = n._cache
+        if cache is not None and (cache[0] == Epoch.now or all(v.version == k for v, k in cache[1])):
+            found.append((n, cache[2]))
+            generation = max(generation, cache[3])
+        else:
+            stack.extend(n.inputs)
+    return found, generation
+
+
+class ReferenceProgram:
+    """A graph run with NumPy."""
+
+    def __init__(self, graph: Graph) -> None:
+        began = time.perf_counter()
+        self.graph = graph
+        self.variables = graph.variables
+        plan_of(graph)
+        self.report = CompileReport(
+            "reference", len(graph), len(self.variables), len(graph.inputs), time.perf_counter() - began
+        )
+
+    def __call__(
+        self, state: Sequence[Any], inputs: Sequence[Any], observe: Observer | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        ends = run_graph(self.graph, inputs, [np.asarray(v) for v in state], observe)
+        typed = [np.asarray(v, n.dtype) for v, n in zip(ends, self.graph.ends, strict=True)]
+        k = len(self.graph.outputs)
+        return typed[k:], typed[:k]
+
+
+class ReferenceLoop:
+    """Steps one after the other, each a NumPy run of the graph."""
+
+    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool) -> None:
+        self.program = ReferenceProgram(graph)
+        self.graph, self.variables, self.report = graph, self.program.variables, self.program.report
+        self.data, self.padded, self.ordered = data, padded, ordered
+
+    def put(self, array: Any) -> Any:
+        return np.asarray(array)
+
+    def batch(self, data: Sequence[Any], order: Any, step: int) -> list[Any]:
+        """The inputs of one step: its rows of every array, and the mask when batches are padded."""
+        if not self.ordered:
+            return [np.asarray(d) for d in data]
+        rows = np.asarray(order[step])
+        picked = [np.asarray(d)[np.maximum(rows, 0)] for d in data]
+        return [*picked, rows >= 0] if self.padded else picked
+
+    def run(
+        self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
+    ) -> LoopResult:
+        values = [np.asarray(v) for v in state]
+        at = {v: i for i, v in enumerate(self.variables)}
+        targets = [at[v] for v, _ in self.graph.updates]
+        rows: list[list[Any]] = []
+        finite = True
+        for step in range(start, stop):
+            new, outputs = self.program(values, [*self.batch(data, order, step), *arguments])
+            for i, value in zip(targets, new, strict=True):
+                values[i] = value
+            rows.append([np.asarray(o) for o in outputs])
+            if not np.isfinite(outputs[0]):
+                finite = False
+                break
+        if finite:
+            finite = all(bool(np.isfinite(values[i]).all()) for i, v in enumerate(self.variables) if v.trainable)
+        width = len(self.graph.outputs)
+        found = np.array(rows, dtype=self.graph.outputs[0].dtype).reshape(len(rows), width)
+        return LoopResult(values, found, start + len(rows), finite)
+
+
+class ReferenceEngine:
+    """NumPy, node by node."""
+
+    name = "reference"
+
+    def program(self, graph: Graph) -> ReferenceProgram:
+        return ReferenceProgram(graph)
+
+    def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> ReferenceLoop:
+        return ReferenceLoop(graph, data, padded, ordered)
+
+
+# --- what this room lends to tensors --------------------------------------------------------------------------------
+def _number(node: Tensor, kind: Callable[[Any], Any], word: str) -> Any:
+    if node.size != 1:
+        raise ShapeError(f"only a tensor of one element is a {word}; this one has shape {node.shape}")
+    return kind(evaluate(node).reshape(()))
+
+
+def _bool(node: Tensor) -> bool:
+    if node.size != 1:
+        raise ShapeError(
+            f"the truth of a tensor of shape {node.shape} is not one thing: use kj.all(x) or kj.any(x), "
+            "or kj.where(condition, a, b) to choose elementwise"
+        )
+    return bool(evaluate(node).reshape(()))
+
+
+def _index(node: Tensor) -> int:
+    if node.dtype.kind not in "iu":
+        raise TypeError(f"a {node.dtype.name} tensor is no position")
+    return int(_number(node, int, "number"))
+
+
+def _array(node: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
+    value = evaluate(node)
+    return np.array(value, dtype=dtype) if copy or (dtype is not None and dtype != value.dtype) else value
+
+
+def _repr(node: Tensor) -> str:
+    kind = type(node).__name__
+    name = f"{node.name}: " if node.name else ""
+    head = f"{kind}({name}{node.dtype.name}{list(node.shape)}"
+    try:
+        value = np.array2string(evaluate(node), precision=6, separator=", ", threshold=40, edgeitems=3)
+    except GraphError:
+        value = "not computed: depends on inputs"
+    shown = "" if node.is_leaf else f",\n  = {_cut(node.text())}"
+    return f"{head},\n  {value}{shown})" if shown or "\n" in value else f"{head}, {value})"
+
+
+def _cut(formula: str, most: int = 400) -> str:
+    return formula if len(formula) <= most else formula[:most] + " …"
+
+
+def _run(graph: Graph, values: Sequence[Any], observe: Observer | None = None) -> list[Array]:
+    arrays = [as_array(v, t.dtype) for v, t in zip(values, graph.inputs, strict=True)]
+    return [np.asarray(v) for v in run_graph(graph, arrays, None, observe)]
+
+
+bind(
+    Tensor,
+    numpy=evaluate, __array__=_array, __repr__=_repr, __bool__=_bool, __index__=_index,
+    __float__=lambda node: _number(node, float, "number"), __int__=lambda node: _number(node, int, "number"),
+    item=lambda node: _number(node, lambda a: a.item(), "number"), tolist=lambda node: evaluate(node).tolist(),
+)  # fmt: skip
+bind(Graph, run=_run)

@@ -1,0 +1,191 @@
+"""The table op → jax.lax: what each op is for the compiler. Everything states its dtypes; nothing is promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from kedja.diff.custom import custom
+from kedja.graph.node import CONSTANT, Tensor
+from kedja.graph.trace import Graph
+from kedja.ops import control, elementwise, indexing, linalg, random, reductions, shaping
+from kedja.ops.op import OPS, Op
+from kedja.ops.random import threefry
+
+__all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
+
+LITERAL_BYTES = 1024  # larger constants are arguments of the program, never literals in it
+Lowering = Callable[..., Any]
+
+
+def _spread(op: Lowering) -> Lowering:
+    """An elementwise `lax` function wants equal shapes: broadcast first."""
+
+    def lowered(*xs: Any) -> Any:
+        shapes = {x.shape for x in xs}
+        return op(*xs) if len(shapes) == 1 else op(*jnp.broadcast_arrays(*xs))
+
+    return lowered
+
+
+def _take(x: Any, indices: Any, axis: int) -> Any:
+    return jnp.take(x, _wrapped(indices, x.shape[axis]), axis=axis, mode="clip")
+
+
+def _wrapped(indices: Any, n: int) -> Any:
+    return jnp.where(indices < 0, indices + np.asarray(n).astype(indices.dtype), indices) if n else indices
+
+
+def _scatter_add(updates: Any, indices: Any, shape: tuple[int, ...], axis: int) -> Any:
+    where = (slice(None),) * axis + (_wrapped(indices, shape[axis]),)
+    return jnp.zeros(shape, updates.dtype).at[where].add(updates)
+
+
+def _take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+    return jnp.take_along_axis(x, _wrapped(indices, x.shape[axis]), axis=axis, mode="clip")
+
+
+def _put_along_axis(updates: Any, indices: Any, n: int, axis: int) -> Any:
+    zeros = jnp.zeros(updates.shape[:axis] + (n,) + updates.shape[axis + 1 :], updates.dtype)
+    places: list[Any] = list(jnp.ogrid[tuple(slice(k) for k in updates.shape)])
+    places[axis] = _wrapped(indices, n)
+    return zeros.at[tuple(places)].add(updates)
+
+
+def _random_bits(key: Any, shape: tuple[int, ...]) -> Any:
+    n = int(np.prod(shape, dtype=int))
+    half = (n + 1) // 2
+    a, b = threefry(key, lax.iota(np.uint32, half), jnp.zeros(half, np.uint32))
+    return jnp.concatenate([a, b])[:n].reshape(shape)
+
+
+def _fold(key: Any, number: Any) -> Any:
+    a, b = threefry(key, number.astype(np.uint32).reshape(1), jnp.ones(1, np.uint32))
+    return jnp.concatenate([a, b])
+
+
+def _unit(bits: Any, dtype: Any) -> Any:
+    dropped = 0 if dtype.itemsize == 8 else 8
+    return (bits >> np.uint32(dropped)).astype(dtype) * dtype.type(2.0 ** (dropped - 32))
+
+
+def _sum(x: Any, axes: tuple[int, ...]) -> Any:
+    return jnp.sum(x, axis=axes, dtype=x.dtype)
+
+
+def _matmul(a: Any, b: Any) -> Any:
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+def _power(x: Any, p: Any) -> Any:
+    return lax.pow(*jnp.broadcast_arrays(x, p))
+
+
+def _divide_integers(a: Any, b: Any) -> Any:
+    return jnp.floor_divide(a, b)
+
+
+def _pad(x: Any, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]) -> Any:
+    return lax.pad(x, np.zeros((), x.dtype), list(zip(low, high, interior, strict=True)))
+
+
+def _scan(*values: Any, body: Graph, carries: int, sequences: int, length: int, reverse: bool, constants: Any) -> Any:
+    carry, xs, around = values[:carries], values[carries : carries + sequences], values[carries + sequences :]
+
+    def step(held: Any, slices: Any) -> Any:
+        outs = emit(body, [*held, *slices, *around], constants)
+        return tuple(outs[:carries]), (tuple(outs[carries:]), held)
+
+    last, (ys, before) = lax.scan(step, tuple(carry), tuple(xs), length=length, reverse=reverse)
+    return (*last, *ys, *before)
+
+
+def _map(*values: Any, body: Graph, sequences: int, length: int, constants: Any) -> Any:
+    xs, around = values[:sequences], values[sequences:]
+    if length == 0:
+        return tuple(jnp.zeros((0, *t.shape), t.dtype) for t in body.outputs)
+    return jax.vmap(lambda *slices: tuple(emit(body, [*slices, *around], constants)))(*xs)
+
+
+LOWER: dict[Op, Lowering] = {
+    # elementwise
+    elementwise.add: lax.add, elementwise.subtract: lax.sub, elementwise.multiply: lax.mul, elementwise.divide: lax.div,
+    elementwise.negative: lax.neg, elementwise.reciprocal: lambda x: lax.div(np.ones((), x.dtype), x) if x.ndim == 0
+    else lax.div(jnp.ones_like(x), x),
+    elementwise.square: lax.square, elementwise.sqrt: lax.sqrt, elementwise.power: _power,
+    elementwise.exp: lax.exp, elementwise.expm1: lax.expm1, elementwise.log: lax.log, elementwise.log1p: lax.log1p,
+    elementwise.sin: lax.sin, elementwise.cos: lax.cos, elementwise.tan: lax.tan,
+    elementwise.arcsin: lax.asin, elementwise.arccos: lax.acos, elementwise.arctan: lax.atan,
+    elementwise.sinh: lax.sinh, elementwise.cosh: lax.cosh,
+    elementwise.arcsinh: lax.asinh, elementwise.arccosh: lax.acosh, elementwise.arctanh: lax.atanh,
+    elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
+    elementwise.relu: lambda x: lax.max(x, jnp.zeros_like(x)),
+    elementwise.absolute: lax.abs, elementwise.maximum: lax.max, elementwise.minimum: lax.min,
+    elementwise.sign: lax.sign, elementwise.floor: lax.floor, elementwise.ceil: lax.ceil,
+    elementwise.round: lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN),
+    elementwise.floor_divide: _divide_integers, elementwise.remainder: jnp.remainder,
+    elementwise.equal: lax.eq, elementwise.not_equal: lax.ne, elementwise.less: lax.lt, elementwise.less_equal: lax.le,
+    elementwise.greater: lax.gt, elementwise.greater_equal: lax.ge,
+    elementwise.isfinite: lax.is_finite, elementwise.isnan: jnp.isnan,
+    elementwise.logical_and: lax.bitwise_and, elementwise.logical_or: lax.bitwise_or,
+    elementwise.logical_xor: lax.bitwise_xor, elementwise.logical_not: lax.bitwise_not,
+    elementwise.select: jnp.where, elementwise.stop: lambda x: x,
+    elementwise.astype: lambda x, dtype: x.astype(dtype),
+    custom: lambda y, *xs, pull: y,
+    # reductions
+    reductions.reduce_sum: _sum, reductions.reduce_max: lambda x, axes: jnp.max(x, axis=axes),
+    reductions.reduce_min: lambda x, axes: jnp.min(x, axis=axes),
+    reductions.reduce_all: lambda x, axes: jnp.all(x, axis=axes), reductions.reduce_any: lambda x, axes: jnp.any(x, axis=axes),
+    reductions.first_max: lambda x, axis: jnp.argmax(x, axis=axis).astype(np.int64),
+    reductions.first_min: lambda x, axis: jnp.argmin(x, axis=axis).astype(np.int64),
+    reductions.stable_order: lambda x, axis: jnp.argsort(x, axis=axis, stable=True).astype(np.int64),
+    reductions.running_sum: lambda x, axis: jnp.cumsum(x, axis=axis, dtype=x.dtype),
+    # shaping
+    shaping.change_shape: lambda x, shape: lax.reshape(x, shape), shaping.permute_axes: lambda x, axes: lax.transpose(x, axes),
+    shaping.stretch: lambda x, shape: jnp.broadcast_to(x, shape),
+    shaping.cut: lambda x, start, stop, step: lax.slice(x, start, stop, step), shaping.pad_zeros: _pad,
+    shaping.reverse: lambda x, axes: lax.rev(x, axes), shaping.join: lambda *parts, axis: lax.concatenate(parts, axis),
+    shaping.counting: lambda n, dtype: lax.iota(dtype, n),
+    # products, indexing, random
+    linalg.product: _matmul,
+    indexing.gather: _take, indexing.scatter: _scatter_add, indexing.pick_along: _take_along_axis, indexing.put_along: _put_along_axis,
+    random.random_bits: _random_bits, random.fold_key: _fold, random.unit_interval: _unit,
+    # loops
+    control.item: lambda values, index: values[index], control.scan_op: _scan, control.map_op: _map,
+}  # fmt: skip
+for _op in OPS.values():
+    if _op.kind == "elementwise" and getattr(_op, "arity", 1) > 1 and _op is not elementwise.power:
+        LOWER[_op] = _spread(LOWER[_op])
+
+
+def large_constants(graph: Graph, found: dict[Tensor, None] | None = None) -> dict[Tensor, None]:
+    """The constants of the graph and of the bodies of its loops that are too large to be literals."""
+    found = {} if found is None else found
+    for node in graph.order:
+        if node.op is CONSTANT and node.attrs["value"].nbytes > LITERAL_BYTES:
+            found[node] = None
+        elif not node.is_leaf and node.op.runs_graphs:
+            large_constants(node.attrs["body"], found)
+    return found
+
+
+def emit(graph: Graph, inputs: Sequence[Any], known: Mapping[Tensor, Any]) -> list[Any]:
+    """The graph's ends for tracers `inputs`; `known` holds variables and large constants. One pass, no recursion."""
+    values: dict[Tensor, Any] = {}
+    values.update(zip(graph.inputs, inputs, strict=True))
+    for node in graph.order:
+        if node in values:
+            continue
+        if node in known:
+            values[node] = known[node]
+        elif node.op is CONSTANT:
+            values[node] = jnp.asarray(node.attrs["value"])
+        else:
+            attrs = {**node.attrs, "constants": known} if node.op.runs_graphs else node.attrs
+            values[node] = LOWER[node.op](*[values[x] for x in node.inputs], **attrs)
+    return [values[n] for n in graph.ends]

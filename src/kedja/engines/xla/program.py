@@ -1,0 +1,163 @@
+"""Programs and loops compiled by XLA.
+
+A loop is one `while_loop` with run-time bounds, so that its length changes neither the program nor the bits. It
+gathers the rows of each step, runs forward, backward and update, writes the step's outputs into a row of a table,
+and stops at a loss that is not finite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from kedja.engines.engine import CompileReport, LoopResult
+from kedja.engines.xla.devices import exact_types, put
+from kedja.engines.xla.lowering import emit, large_constants
+from kedja.errors import ShapeError
+from kedja.graph.trace import Graph
+
+__all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
+
+
+class _Lowered:
+    """A graph as a JAX function of (state, large constants, inputs)."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.variables = graph.variables
+        self.constants = list(large_constants(graph))
+        self._held: list[Any] | None = None
+
+    def held(self) -> list[Any]:
+        """The large constants, on the device."""
+        if self._held is None:
+            self._held = [put(c.attrs["value"]) for c in self.constants]
+        return self._held
+
+    def __call__(self, state: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, Any]:
+        known = dict(zip(self.variables, state, strict=True))
+        known.update(zip(self.constants, constants, strict=True))
+        ends = emit(self.graph, inputs, known)
+        k = len(self.graph.outputs)
+        return tuple(ends[k:]), tuple(ends[:k])
+
+
+def compiled(function: Callable[..., Any], args: Any, report: CompileReport, **options: Any) -> Any:
+    """`function` compiled for these arguments, the time it took written into the report."""
+    began = time.perf_counter()
+    lowered = jax.jit(function, **options).lower(*args)
+    report.lower_seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    executable = lowered.compile()
+    report.compile_seconds = time.perf_counter() - began
+    return executable
+
+
+class XLAProgram:
+    """A graph compiled once; called with values, it returns arrays of the device."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._lowered = _Lowered(graph)
+        self.variables = self._lowered.variables
+        self.report = CompileReport(
+            "xla", len(graph), len(self.variables), len(graph.inputs) + len(self._lowered.constants)
+        )
+        self._run: Any = None
+
+    def __call__(self, state: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        with exact_types():
+            values = [put(v) for v in state]
+            given = [put(np.asarray(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
+            if self._run is None:
+                for x, t in zip(given, self.graph.inputs, strict=True):
+                    if x.shape != t.shape:
+                        raise ShapeError(f"the program was traced for {t.shape}, got {x.shape}")
+                self._run = compiled(self._lowered, (values, self._lowered.held(), given), self.report)
+            new, outputs = self._run(values, self._lowered.held(), given)
+        return list(new), list(outputs)
+
+
+class XLALoop:
+    """Many steps of one graph in one call."""
+
+    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool) -> None:
+        self.graph = graph
+        self._lowered = _Lowered(graph)
+        self.variables = self._lowered.variables
+        self.data, self.padded, self.ordered = data, padded, ordered
+        at = {v: i for i, v in enumerate(self.variables)}
+        self._targets = [at[v] for v, _ in graph.updates]
+        self._trainable = [i for i, v in enumerate(self.variables) if v.trainable]
+        self.report = CompileReport("xla", len(graph), len(self.variables), len(graph.inputs))
+        self._programs: dict[Any, Any] = {}
+
+    def put(self, array: Any) -> Any:
+        with exact_types():
+            return put(array)
+
+    def _steps(
+        self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, table: Any, start: Any, stop: Any
+    ) -> Any:
+        def step(carry: Any) -> Any:
+            i, values, rows, _ = carry
+            new, outputs = self._lowered(values, constants, [*self._batch(data, order, i), *arguments])
+            values = list(values)
+            for at, value in zip(self._targets, new, strict=True):
+                values[at] = value
+            row = jnp.stack([o.astype(rows.dtype) for o in outputs])
+            rows = lax.dynamic_update_slice(rows, row[None], (i, jnp.zeros((), i.dtype)))
+            return i + np.asarray(1, i.dtype), tuple(values), rows, lax.is_finite(outputs[0])
+
+        begun = (start, tuple(state), table, jnp.asarray(True))
+        i, values, rows, finite = lax.while_loop(lambda c: (c[0] < stop) & c[3], step, begun)
+        for at in self._trainable:
+            finite = finite & jnp.all(lax.is_finite(values[at]))
+        return i, values, rows, finite
+
+    def _batch(self, data: Any, order: Any, i: Any) -> list[Any]:
+        if not self.ordered:
+            return list(data)
+        rows = lax.dynamic_index_in_dim(order, i, keepdims=False)
+        places = jnp.maximum(rows, np.asarray(0, rows.dtype)) if self.padded else rows
+        picked = [d.at[places].get(mode="promise_in_bounds") for d in data]
+        return [*picked, rows >= 0] if self.padded else picked
+
+    def run(
+        self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
+    ) -> LoopResult:
+        with exact_types():
+            capacity = order.shape[0] if self.ordered else max(16384, 1 << (stop - 1).bit_length())
+            width = len(self.graph.outputs)
+            table = put(np.zeros((capacity, width), self.graph.outputs[0].dtype))
+            args = (
+                [put(v) for v in state], self._lowered.held(), [put(d) for d in data], put(order) if self.ordered else (),
+                [put(a) for a in arguments], table, put(np.asarray(start, np.int32)), put(np.asarray(stop, np.int32)),
+            )  # fmt: skip
+            key = (capacity, tuple((d.shape, d.dtype.name) for d in args[2]))
+            if key not in self._programs:
+                report = CompileReport("xla", len(self.graph), len(self.variables), len(args[2]) + len(args[4]))
+                self._programs[key] = compiled(self._steps, args, report, donate_argnums=(5,))
+                self.report.lower_seconds += report.lower_seconds
+                self.report.compile_seconds += report.compile_seconds
+            done, values, rows, finite = self._programs[key](*args)
+            done = int(done)
+            return LoopResult(list(values), np.asarray(rows)[start:done], done, bool(finite))
+
+
+class XLAEngine:
+    """XLA through JAX."""
+
+    name = "xla"
+
+    def program(self, graph: Graph) -> XLAProgram:
+        return XLAProgram(graph)
+
+    def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> XLALoop:
+        return XLALoop(graph, data, padded, ordered)
