@@ -1,1 +1,7 @@
-"""Training: the loop, what it records and what it shows."""
+"""Training: the loop, its data, its History, and the methods models have for being used."""
+
+from kedja.train import use  # noqa: F401  (lends models their methods)
+from kedja.train.fit import fit
+from kedja.train.history import History
+
+__all__ = ["History", "fit"]

@@ -1,0 +1,87 @@
+"""How much `import kedja` adds to `import numpy`, which every user of it has paid already.
+
+Each import happens in a fresh process, timed inside it (interpreter start is not ours), and the two alternate.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from bench.harness import OURS
+from bench.process import ROOT, child_environment, tail_of
+from bench.results import Progress, Result, Row, Settings
+from bench.spread import Spread
+
+__all__ = ["BENCHMARKS", "ImportTime"]
+
+PAIRS = 15
+GOAL = 0.08
+# Heavy packages that only some calls need: none may come along with the library itself.
+UNWANTED = ("jax", "torch", "keras", "pandas", "matplotlib", "scipy", "sklearn", "fastapi", "flask", "starlette")
+PROGRAM = """
+import sys, time
+start = time.perf_counter()
+import {module}
+seconds = time.perf_counter() - start
+import json
+print(json.dumps([seconds, [name for name in {unwanted!r} if name in sys.modules]]))
+"""
+
+
+@dataclass(frozen=True)
+class ImportTime:
+    """Seconds `module` takes beyond `base`, paired."""
+
+    id: str
+    title: str
+    module: str
+    base: str
+    goal: float
+
+    def measure(self, settings: Settings, progress: Progress) -> Result:
+        """At least 15 pairs, after one of each that fills the caches of the file system and of bytecode."""
+        base, row = Row(self.base, unit="s"), Row(self.module, unit="s")
+        added = Row(f"{self.module} − {self.base}", unit="s", goal=f"≤ {self.goal:g} s")
+        rows = [base, row, added]
+        pairs: list[tuple[float, float]] = []
+        try:
+            _import(self.base, settings)
+            _import(self.module, settings)
+            for turn in range(max(PAIRS, settings.repeats)):
+                progress(f"{self.id}: pair {turn + 1}")
+                first, _ = _import(self.base, settings)
+                second, unwanted = _import(self.module, settings)
+                pairs.append((first, second))
+        except subprocess.CalledProcessError as error:
+            tail = tail_of(error.stderr)
+            missing = f"No module named '{self.module}'" in tail
+            row.status, row.note = ("not installed", f"needs {self.module}") if missing else ("failed", tail)
+            row.verdict = "" if missing else "fail"
+            return Result(self.id, self.title, [row])
+        base.time, row.time = Spread.of([pair[0] for pair in pairs]), Spread.of([pair[1] for pair in pairs])
+        added.time = Spread.of([second - first for first, second in pairs])
+        added.verdict = "pass" if added.time.median <= self.goal else "fail"
+        if unwanted:
+            row.note, added.verdict = f"also loads {', '.join(unwanted)}", "fail"
+        return Result(self.id, self.title, rows)
+
+
+def _import(module: str, settings: Settings) -> tuple[float, list[str]]:
+    program = PROGRAM.format(module=module, unwanted=UNWANTED)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=ROOT,
+        env=child_environment(settings, {}),
+    )
+    seconds, unwanted = json.loads(done.stdout.splitlines()[-1])
+    return float(seconds), list(unwanted)
+
+
+BENCHMARKS = [ImportTime("imports", "what `import kedja` adds to `import numpy`", OURS, "numpy", GOAL)]

@@ -1,0 +1,140 @@
+"""Results as a table in the terminal, as Markdown and as JSON; files appear whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.results import Result, Row
+
+__all__ = ["as_json", "as_markdown", "print_table", "write_atomically"]
+
+HEADER = ("contestant", "time, median (quartiles)", "ratio, median (min … max)", "goal", "verdict", "result", "note")
+
+
+def as_json(machine: dict[str, Any], settings: dict[str, Any], when: str, results: Sequence[Result]) -> str:
+    """One document; figures that are not finite become null, which every JSON reader knows."""
+    document = {
+        "format": 1,
+        "measured": when,
+        "machine": machine,
+        "settings": settings,
+        "results": [result.to_dict() for result in results],
+    }
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_markdown(machine: dict[str, Any], settings: dict[str, Any], when: str, results: Sequence[Result]) -> str:
+    """The page `results/latest.md`."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Measured {when} on {machine['cpu']}, {machine['cores']} cores ({settings['threads']} threads used), "
+        f"{machine['system']}, {machine['python']}; {packages}."
+        + (f" Load before the run {machine['load_before']}." if "load_before" in machine else ""),
+        "",
+        "Ratio: the contestant's time divided by kedja's in the same round; above 1 kedja is faster.",
+    ]
+    for result in results:
+        lines += ["", f"## {result.id}: {result.title}", ""]
+        lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in result.rows]
+        if result.agreement:
+            lines += ["", f"Result: {result.agreement}."]
+    return "\n".join(lines) + "\n"
+
+
+def print_table(result: Result) -> None:
+    """One benchmark for people: with rich where it is installed, else as aligned text."""
+    if importlib.util.find_spec("rich") is None:
+        _print_plain(result)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"pass": "green", "fail": "red", "later": "yellow"}
+    table = Table(title=f"{result.id}: {result.title}", caption=result.agreement or None, title_justify="left")
+    for heading in HEADER[:-1]:
+        table.add_column(heading)
+    for row in result.rows:
+        table.add_row(*(Text(cell, style=colours.get(cell, "")) for cell in _cells(row)[:-1]))
+    console = Console()
+    console.print(table)
+    # Beneath, because a column of notes would squeeze the figures.
+    for row in result.rows:
+        if row.note:
+            console.print(Text(f"  {row.contestant}: {row.note}"))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the target and rename: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp makes it private
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.status != "ok":
+        return (row.contestant, row.status, "", row.goal, row.verdict, "", row.note)
+    return (
+        row.contestant,
+        _time(row),
+        f"{row.ratio.median:.2f}× ({row.ratio.minimum:.2f} … {row.ratio.maximum:.2f})" if row.ratio else "",
+        row.goal,
+        row.verdict,
+        _result(row),
+        row.note,
+    )
+
+
+def _time(row: Row) -> str:
+    time, unit = row.time, row.unit
+    if time is None:
+        return ""
+    disturbed = f", DISTURBED: others used {row.others:.1f} cores" if row.disturbed else ""
+    return f"{time.median:.4g} {unit} ({time.lower_quartile:.4g} … {time.upper_quartile:.4g}){disturbed}"
+
+
+def _result(row: Row) -> str:
+    if row.agreement is None or row.difference is None:
+        return ""
+    return f"{row.agreement:.6g} (Δ {row.difference:.1e}{'' if row.agrees else ', DIFFERS'})"
+
+
+def _print_plain(result: Result) -> None:
+    table = [HEADER, *(_cells(row) for row in result.rows)]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADER) - 1)] + [0]
+    print(f"\n{result.id}: {result.title}")
+    for cells in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    if result.agreement:
+        print(f"result: {result.agreement}")
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", "<br>")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,243 @@
+"""W1: XOR with 2-4-1 units, where every microsecond is overhead, none is arithmetic.
+
+tanh hidden, sigmoid output, mean squared error, full batch of four rows; SGD(0.5) and Adam(0.01).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.results import Settings
+from bench.start import initial_weights
+
+__all__ = ["BENCHMARKS", "Rule", "trainers"]
+
+Rule = Literal["sgd", "adam"]
+RATES: dict[Rule, float] = {"sgd": 0.5, "adam": 0.01}
+RULES: tuple[tuple[Rule, str], ...] = (("sgd", "SGD"), ("adam", "Adam"))
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+Y = np.array([[0], [1], [1], [0]], np.float32)
+START = initial_weights([2, 4, 1], seed=1)
+CHECK_EPOCHS = 500
+
+
+def loss(weights: Weights) -> float:
+    """Mean squared error over the four rows, in float64."""
+    w1, b1, w2, b2 = weights
+    output = 1 / (1 + np.exp(-(np.tanh(X @ w1 + b1) @ w2 + b2)))
+    return float(np.mean((output - Y) ** 2))
+
+
+def check(trainer: Trainer) -> float:
+    """The loss after a few hundred steps from the shared start."""
+    trainer.reset()
+    trainer.train(CHECK_EPOCHS)
+    return loss(trainer.weights())
+
+
+class Kedja(Trainer):
+    """Steady state of `fit`: one call trains all epochs."""
+
+    def __init__(self, settings: Settings, rule: Rule) -> None:
+        import kedja as kj
+
+        self.net = kj.Sequential([kj.nn.Dense(4, activation="tanh"), kj.nn.Dense(1, activation="sigmoid")])
+        self.optimizer = kj.optim.SGD(RATES[rule]) if rule == "sgd" else kj.optim.Adam(RATES[rule])
+        self.train(1)  # builds the layers and compiles; the shapes of every later call are the same
+        self.reset()
+
+    def reset(self) -> None:
+        self.net.reset()
+        self.net.set_weights(START)
+
+    def train(self, epochs: int) -> int:
+        self.net.fit(
+            X, Y, loss="mse", optimizer=self.optimizer, epochs=epochs, batch_size=None, seed=0, verbose=0, shuffle=False
+        )
+        return epochs
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
+
+
+class TorchEager(Trainer):
+    """The plain loop of every PyTorch tutorial; the loss is never read back inside it."""
+
+    def __init__(self, settings: Settings, rule: Rule, **options: Any) -> None:
+        import torch
+
+        self.torch, self.rule, self.options, self.threads = torch, rule, options, settings.threads
+        torch.set_num_threads(settings.threads)
+        self.x, self.y = torch.tensor(X), torch.tensor(Y)
+        nn = torch.nn
+        self.net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1), nn.Sigmoid())
+        self.reset()
+
+    def reset(self) -> None:
+        with self.torch.no_grad():
+            for parameter, start in zip(self.net.parameters(), START, strict=True):
+                parameter.copy_(self.torch.tensor(start.T))
+        choose = self.torch.optim.SGD if self.rule == "sgd" else self.torch.optim.Adam
+        self.optimizer = choose(self.net.parameters(), lr=RATES[self.rule], **self.options)
+
+    def tune(self) -> None:
+        """One thread or all of them, whichever is faster."""
+        seconds = {}
+        for threads in {1, self.threads}:
+            self.torch.set_num_threads(threads)
+            self.train(200)
+            start = time.perf_counter()
+            self.train(1000)
+            seconds[threads] = time.perf_counter() - start
+        self.torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+
+    def train(self, epochs: int) -> int:
+        net, optimizer, x, y = self.net, self.optimizer, self.x, self.y
+        criterion = self.torch.nn.MSELoss()
+        for _ in range(epochs):
+            optimizer.zero_grad()
+            error = criterion(net(x), y)
+            error.backward()
+            optimizer.step()
+        return epochs
+
+    def weights(self) -> Weights:
+        return [parameter.detach().numpy().T.astype(np.float64) for parameter in self.net.parameters()]
+
+    def describe(self) -> dict[str, Any]:
+        return {"threads": self.torch.get_num_threads()}
+
+
+class JaxLoop(Trainer):
+    """What a JAX expert would write by hand: all steps in one compiled loop, gradients by jax.grad."""
+
+    def __init__(self, settings: Settings, rule: Rule) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self.jax, self.jnp = jax, jnp
+        rate = RATES[rule]
+
+        def error(weights: list[Any], x: Any, y: Any) -> Any:
+            w1, b1, w2, b2 = weights
+            return jnp.mean((jax.nn.sigmoid(jnp.tanh(x @ w1 + b1) @ w2 + b2) - y) ** 2)
+
+        def sgd(step: Any, carry: Any, x: Any, y: Any) -> Any:
+            weights, first, second = carry
+            gradients = jax.grad(error)(weights, x, y)
+            return [w - rate * g for w, g in zip(weights, gradients, strict=True)], first, second
+
+        def adam(step: Any, carry: Any, x: Any, y: Any) -> Any:
+            weights, first, second = carry
+            gradients = jax.grad(error)(weights, x, y)
+            t = (step + 1).astype(jnp.float32)
+            first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
+            second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
+            correct1, correct2 = 1 - BETA1**t, 1 - BETA2**t
+            moved = [
+                w - rate * (m / correct1) / (jnp.sqrt(v / correct2) + EPSILON)
+                for w, m, v in zip(weights, first, second, strict=True)
+            ]
+            return moved, first, second
+
+        update = sgd if rule == "sgd" else adam
+
+        @jax.jit
+        def run(carry: Any, begin: Any, end: Any, x: Any, y: Any) -> Any:
+            return jax.lax.fori_loop(begin, end, lambda step, carry: update(step, carry, x, y), carry)
+
+        self.run = run
+        self.x, self.y = jnp.asarray(X), jnp.asarray(Y)
+        self.reset()
+
+    def reset(self) -> None:
+        weights = [self.jnp.asarray(start) for start in START]
+        zeros = [self.jnp.zeros_like(w) for w in weights]
+        self.carry, self.step = (weights, zeros, zeros), 0
+
+    def train(self, epochs: int) -> int:
+        self.carry = self.jax.block_until_ready(self.run(self.carry, self.step, self.step + epochs, self.x, self.y))
+        self.step += epochs
+        return epochs
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.carry[0]]
+
+
+class Keras(Trainer):
+    """`model.fit`, one step an epoch."""
+
+    def __init__(self, settings: Settings, rule: Rule) -> None:
+        import keras
+
+        layers = [keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1, activation="sigmoid")]
+        self.model = keras.Sequential([keras.Input((2,)), *layers])
+        choose = (
+            keras.optimizers.SGD(RATES[rule]) if rule == "sgd" else keras.optimizers.Adam(RATES[rule], epsilon=1e-8)
+        )
+        self.model.compile(optimizer=choose, loss="mse")
+        choose.build(self.model.trainable_variables)
+        self.fresh = [np.array(variable) for variable in choose.variables]
+        self.reset()
+
+    def reset(self) -> None:
+        self.model.set_weights(START)
+        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
+            variable.assign(value)
+
+    def train(self, epochs: int) -> int:
+        self.model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0)
+        return epochs
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+
+
+def trainers(rule: Rule) -> dict[str, Contestant]:
+    """All contestants of one update rule."""
+
+    def contestant(build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
+        return Contestant(partial(build, rule=rule), requires, **details)
+
+    contestants = {
+        OURS: contestant(Kedja, "kedja", "jax", note="one fit call, steady state"),
+        "torch_eager": contestant(TorchEager, "torch", note="plain loop, 1 or 2 threads, the faster"),
+        "jax_loop": contestant(JaxLoop, "jax", note="hand-written, all steps in one fori_loop"),
+        "keras_jax": contestant(
+            Keras,
+            "keras",
+            "jax",
+            environment={"KERAS_BACKEND": "jax"},
+            optional=True,
+            share=0.02,
+            note="model.fit, one step an epoch",
+        ),
+    }
+    if rule == "adam":
+        fused = partial(TorchEager, fused=True)
+        contestants["torch_fused"] = contestant(fused, "torch", optional=True, note="torch_eager with Adam(fused=True)")
+    return contestants
+
+
+BENCHMARKS = [
+    Workload(
+        id=f"W1.{rule}",
+        title=f"XOR 2-4-1, tanh and sigmoid, mse, full batch, {name}({RATES[rule]:g})",
+        module=__name__,
+        contestants=trainers(rule),
+        goals={"torch_eager": Goal(now=40, later=60), "jax_loop": Goal(later=0.95)},
+        agreement=Agreement(check, 1e-3, f"loss after {CHECK_EPOCHS} steps from the same weights"),
+        loss=loss,
+        epochs=20_000,
+        quick_epochs=5_000,
+        warm_up_epochs=50,
+    )
+    for rule, name in RULES
+]

@@ -1,0 +1,149 @@
+"""Running many steps: chunks of a compiled loop, Ctrl-C between them, and the way back when a number is not finite."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from kedja.engines.engine import Loop
+from kedja.engines.reference import ReferenceLoop, run_graph
+from kedja.graph.node import Tensor
+from kedja.ops.random import fold_array, permutation_array
+
+__all__ = ["Chunks", "Interrupt", "Runner", "interruptible", "orders"]
+
+Array = np.ndarray[Any, Any]
+CHUNK_SECONDS = 0.1  # short enough for progress and Ctrl-C, long enough that the call costs nothing
+MOST_STEPS = 65536  # steps of one call, and rows of its table of outputs
+MOST_ROWS = 1 << 18  # row numbers that are laid out at a time
+
+
+class Interrupt:
+    """Whether Ctrl-C was pressed. A second press stops at once."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Inside, the first Ctrl-C is only noted, so that a step is finished and everything kept."""
+    found = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield found
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        found.pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield found
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def orders(seed: Array, rows: int, batch: int, first: int, epochs: int, capacity: int, shuffle: bool) -> Array:
+    """Row numbers of `epochs` epochs from number `first`, (capacity·steps, batch) int32, −1 where a batch is padded.
+
+    Epoch e is shuffled by a key of its own, so a continued run takes the same order as an uninterrupted one.
+    """
+    steps = -(-rows // batch)
+    laid = np.full((capacity, steps * batch), -1, np.int32)
+    words = fold_array(seed, "order")
+    for i in range(epochs):
+        laid[i, :rows] = permutation_array(fold_array(words, first + i), rows) if shuffle else np.arange(rows)
+    return laid.reshape(capacity * steps, batch)
+
+
+class Runner:
+    """A loop with its data laid out, its state, and the point it can go back to."""
+
+    def __init__(self, loop: Loop, data: Sequence[Any], arguments: Sequence[Any], steps_per_epoch: int) -> None:
+        self.loop = loop
+        self.data = [loop.put(d) for d in data]
+        self.arguments = arguments
+        self.spe = steps_per_epoch
+        self.state: list[Any] = [v.raw for v in loop.variables]
+
+    def run(self, state: Sequence[Any], order: Any, start: int, stop: int) -> Any:
+        return self.loop.run(state, self.data, order, self.arguments, start, stop)
+
+    def store(self, state: Sequence[Any]) -> None:
+        """Give the variables their values."""
+        self.state = list(state)
+        for variable, value in zip(self.loop.variables, state, strict=True):
+            variable.store(value)
+
+    def last_finite(self, state: Sequence[Any], order: Any, start: int, failed: int) -> int:
+        """The last step up to which everything is finite: replayed from the start of the chunk, by halving."""
+        low, high = start, failed
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.run(state, order, start, middle).finite:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def replayed(self, state: Sequence[Any], order: Any, start: int, stop: int) -> list[Any]:
+        """The state after these steps, bit for bit as before."""
+        return list(state) if start == stop else list(self.run(state, order, start, stop).state)
+
+    def first_bad_number(self, state: Sequence[Any], order: Any, step: int) -> str:
+        """Where in one step the first number arises that is not finite, found on the reference engine."""
+        graph = self.loop.graph
+        at = ReferenceLoop(graph, len(self.data), self.loop.padded, self.loop.ordered)  # type: ignore[attr-defined]
+        inputs = [*at.batch(self.data, None if order is None else np.asarray(order), step), *self.arguments]
+        rows = None if order is None else np.asarray(order)[step]
+        found: list[tuple[Tensor, Any]] = []
+
+        def look(node: Tensor, value: Any) -> None:
+            if not found and node.dtype.kind == "f" and not np.isfinite(value).all():
+                found.append((node, np.asarray(value)))
+
+        ends = run_graph(graph, inputs, [np.asarray(v) for v in state], look)
+        broken = [
+            v.name for (v, _), new in zip(graph.updates, ends[len(graph.outputs) :], strict=True)
+            if v.trainable and not np.isfinite(new).all()
+        ]  # fmt: skip
+        if not found:
+            return "the reference engine computes this step without overflow: the numbers are at the edge of the type"
+        node, value = found[0]
+        where = f"in {node.op.name}" + (f", {node.source}" if node.source else "")
+        batch = inputs[0].shape[0]
+        if value.ndim and value.shape[0] == batch:
+            sample = int(np.flatnonzero(~np.isfinite(value.reshape(batch, -1)).all(1))[0])
+            where += f", for row {int(rows[sample]) if rows is not None else sample} of the data"
+        return where + (f"; it reaches the parameters {', '.join(map(str, broken[:3]))}" if broken else "")
+
+
+class Chunks:
+    """How many steps to run at a time: about a tenth of a second, whole epochs where an epoch is shorter than that."""
+
+    def __init__(self, spe: int, each_epoch: bool, pace: float | None) -> None:
+        self.spe, self.each_epoch, self.pace = spe, each_epoch, pace
+
+    def stop(self, start: int, end: int) -> int:
+        """Where the chunk that begins at `start` ends; never across an epoch's end unless it then ends on one."""
+        wanted = 16 if self.pace is None else int(CHUNK_SECONDS / max(self.pace, 1e-9))
+        wanted = max(1, min(wanted, MOST_STEPS))
+        left = self.spe - start % self.spe
+        if self.each_epoch or wanted <= left:
+            return min(start + min(wanted, left), end)
+        return min(start + left + (wanted - left) // self.spe * self.spe, end)
+
+    def timed(self, run: Callable[[], Any], steps: int) -> Any:
+        """Run, and remember how long a step took."""
+        began = time.perf_counter()
+        result = run()
+        self.pace = (time.perf_counter() - began) / max(steps, 1)
+        return result

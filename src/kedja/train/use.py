@@ -1,0 +1,111 @@
+"""The methods a model has for being used: compile, evaluate, predict, reset, train_on_batch. `train` lends them to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kedja.engines import Engine
+from kedja.errors import GraphError
+from kedja.graph.node import bind
+from kedja.nn import losses
+from kedja.nn.layers.layer import fresh_seed
+from kedja.nn.model import Module
+from kedja.optim import get as get_optimizer
+from kedja.train.evaluation import Evaluator, as_inputs, as_targets, decide, output_shape, predict, probabilities
+from kedja.train.fit import as_weights, fit, training_of, unpacked
+from kedja.train.metrics import get_all
+
+__all__: list[str] = []
+
+Array = np.ndarray[Any, Any]
+
+
+def _compile(model: Module, *, loss: Any = None, optimizer: Any = None, metrics: Any = None) -> Module:
+    """Say once how `fit` and `evaluate` shall go about it (nothing is compiled yet); returns the model.
+
+    >>> import kedja as kj
+    >>> net = kj.Sequential([kj.nn.Dense(1)]).compile(loss="mse", optimizer="sgd", metrics=["mae"])
+    """
+    training = training_of(model)
+    training.loss = losses.get(loss) if loss is not None else training.loss
+    if optimizer is not None:
+        training.chosen = get_optimizer(optimizer)
+    training.metrics = get_all(metrics) if metrics is not None else training.metrics
+    return model
+
+
+def _evaluate(
+    model: Module, x: Any, y: Any = None, *, loss: Any = None, metrics: Any = None, sample_weight: Any = None,
+    engine: str | Engine = "auto",
+) -> dict[str, float]:  # fmt: skip
+    """The mean loss and metrics over x and y (or a data set), exact for any number of rows.
+
+    >>> import kedja as kj
+    >>> net = kj.Sequential([kj.nn.Dense(1, init="zeros")]).build((None, 2))
+    >>> net.evaluate([[1.0, 2.0]], [[3.0]], loss="mse", metrics=["mae"])
+    {'loss': 9.0, 'mae': 3.0}
+    """
+    training = training_of(model)
+    x, y = unpacked(x, y)
+    inputs = as_inputs(model, x)
+    chosen = losses.get(loss) if loss is not None else training.loss
+    targets = as_targets(model, y, len(inputs[0]), chosen, output_shape(model, inputs))
+    weights = None if sample_weight is None else as_weights(sample_weight, len(targets)).astype(inputs[0].dtype)
+    measures = get_all(metrics) if metrics is not None else training.metrics
+    if chosen is None and not measures:
+        raise GraphError("evaluate needs a loss or metrics: fit the model, or give loss=... or metrics=[...]")
+    return Evaluator(model, chosen, measures, inputs, targets, engine, weights)()
+
+
+def _predict(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+    """The raw output of the model for every row of x, as an array.
+
+    >>> import kedja as kj
+    >>> kj.Sequential([kj.nn.Dense(2, init="zeros")]).build((None, 3)).predict([[1.0, 2.0, 3.0]]).tolist()
+    [[0.0, 0.0]]
+    """
+    return predict(model, x, engine, training_of(model).programs)
+
+
+def _predict_proba(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+    """Probabilities: the output after a sigmoid or softmax, which the loss implies where the model has none."""
+    loss = training_of(model).loss
+    return probabilities(model, _predict(model, x, engine=engine), loss.name if loss else None)
+
+
+def _predict_labels(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+    """The class of every row, (n,) int64: the most likely one."""
+    loss = training_of(model).loss
+    return decide(model, _predict(model, x, engine=engine), loss.name if loss else None)
+
+
+def _reset(model: Module, seed: int | None = None) -> Module:
+    """Start over: new starting values (of this seed, or again those of the last one), optimiser and epochs at zero.
+
+    What was compiled stays compiled. Returns the model.
+    """
+    training = training_of(model)
+    if seed is None:
+        seed = training.seed if training.seed is not None else fresh_seed()
+    training.seed = seed
+    training.clear()
+    if model.built:
+        model.redraw(seed)
+        for variable in model.state.of_kind("counter").values():
+            variable.store(np.zeros(variable.shape, variable.dtype))
+    return model
+
+
+def _train_on_batch(model: Module, x: Any, y: Any, **options: Any) -> dict[str, float]:
+    """One step on these rows; returns its loss and metrics, taken before the step."""
+    history = fit(model, x, y, epochs=1, batch_size=None, verbose=0, **options)
+    return {name: float(history[name][-1]) for name in history.metrics}
+
+
+bind(
+    Module,
+    fit=fit, compile=_compile, evaluate=_evaluate, predict=_predict, predict_proba=_predict_proba,
+    predict_labels=_predict_labels, reset=_reset, train_on_batch=_train_on_batch,
+)  # fmt: skip
