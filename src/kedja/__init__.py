@@ -1,13 +1,76 @@
 """kedja: a neural-network library and workbench in which everything can be seen and nothing is slow.
 
 A program builds a computational graph; differentiation turns it into another graph; an engine runs it.
+
+    import kedja as kj
+    net = kj.Sequential([kj.nn.Dense(100, activation="sigmoid"), kj.nn.Dense(10)])
+    net.fit(x, y, loss="cross_entropy", optimizer="adam", epochs=5)
+
+Names are loaded when they are first used, so that `import kedja` costs next to nothing.
 """
 
-from kedja import data, nn, optim
-from kedja.diff import *  # noqa: F403
-from kedja.engines import compile
-from kedja.graph import *  # noqa: F403
-from kedja.nn import Input, Model, Module, Sequential, activations, initializers, losses
-from kedja.ops import *  # noqa: F403
-from kedja.ops import random
-from kedja.train import History
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_SUBROOMS = {
+    "activations": "kedja.nn.activations",
+    "initializers": "kedja.nn.initializers",
+    "losses": "kedja.nn.losses",
+    "metrics": "kedja.train.metrics",
+    "random": "kedja.ops.random",
+}
+# Where each public name lives. A tensor needs its operators and its value, so graph names come through the engines.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "kedja.graph": (
+        "Graph", "Parameter", "State", "Tensor", "Variable", "default_dtype", "get_default_dtype", "name_scope",
+        "placeholder", "set_default_dtype", "tensor", "trace",
+    ),
+    "kedja.ops": (
+        "absolute", "add", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax",
+        "argmin", "argsort", "broadcast_to", "cast", "ceil", "concatenate", "cos", "cosh", "cumsum", "divide", "dot",
+        "equal", "exp", "expand_dims", "expm1", "flip", "floor", "floor_divide", "full", "greater", "greater_equal",
+        "isfinite", "isnan", "less", "less_equal", "log", "log1p", "log_softmax", "logarithm", "logical_and",
+        "logical_not", "logical_or", "logical_xor", "logsumexp", "map", "matmul", "max", "maximum", "mean", "min",
+        "minimum", "multiply", "negative", "not_equal", "one_hot", "ones", "pad", "power", "reciprocal", "relu",
+        "remainder", "reshape", "round", "scan", "scatter_add", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
+        "sqrt", "square", "squeeze", "stack", "stop_gradient", "subtract", "sum", "take", "take_along_axis", "tan",
+        "tanh", "transpose", "variance", "where", "zeros",
+    ),
+    "kedja.diff": (
+        "GradientCheck", "check_gradients", "custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp",
+        "numeric_gradient", "simplify", "value_and_grad", "vjp",
+    ),
+    "kedja.engines": ("compile",),
+    "kedja.nn": ("Input", "Model", "Module", "Sequential"),
+    "kedja.train": ("History",),
+    "kedja.formats": ("load",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted(["data", "nn", "ops", "optim", *_SUBROOMS, *_HOME])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        import_module("kedja.engines")
+        if _HOME[name] == "kedja.nn":
+            import_module("kedja.train")
+        found = getattr(import_module(_HOME[name]), name)
+    elif name in _SUBROOMS:
+        import_module("kedja.engines")
+        found = import_module(_SUBROOMS[name])
+    elif name in ("data", "nn", "ops", "optim"):
+        import_module("kedja.engines")
+        found = import_module(f"kedja.{name}")
+    else:
+        raise AttributeError(f"module 'kedja' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from kedja.errors import GraphError, ShapeError, one_of
 from kedja.graph.dtypes import as_dtype, get_default_dtype
 from kedja.graph.node import Tensor
 from kedja.graph.trace import trace
+from kedja.lent import borrowed
 from kedja.nn.layers.config import plain, rebuilt
 from kedja.nn.layers.layer import LAYERS, Layer
 from kedja.ops import add, divide, multiply, subtract
@@ -34,6 +35,15 @@ class Module(Layer):
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
         self.input_shape: tuple[Any, ...] | None = None
+        self._info: dict[str, Any] = {}
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Plain data that is saved with the model: names of features and classes, where the data came from."""
+        return self._info
+
+    def __getattr__(self, name: str) -> Any:
+        return borrowed(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

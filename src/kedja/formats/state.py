@@ -1,0 +1,196 @@
+"""A model as files: `model.json` says what it is, a safetensors file holds its numbers. Never pickle, never code.
+
+Saving is safe at every moment: the weights go to a file named by their SHA-256, `model.json`, which names that file,
+is replaced in one step, and only then are older weights removed. A reader sees the old model or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kedja.errors import FormatError, GraphError, KedjaError
+from kedja.graph.dtypes import default_dtype
+from kedja.graph.node import bind
+from kedja.graph.variables import State
+from kedja.nn import losses
+from kedja.nn.layers import Layer
+from kedja.nn.layers.config import plain, rebuilt
+from kedja.nn.model import Module
+from kedja.optim import get as get_optimizer
+from kedja.train.evaluation import input_shapes, model_dtype
+from kedja.train.fit import trainable, training_of
+
+__all__ = ["load", "save"]
+
+FORMAT, VERSION = "kedja model", 1
+ARCHITECTURE = "model.json"
+
+
+def save(model: Module, folder: str | os.PathLike[str]) -> Path:
+    """Write the model into `folder` (made if missing): architecture, weights, how it was trained, `model.info`.
+
+    A second save into the folder replaces the first, all at once. Raises FormatError when a setting cannot be written as
+    plain data, OSError when the folder cannot be written; what was saved there before is then untouched.
+
+    >>> import tempfile, kedja as kj
+    >>> net = kj.Sequential([kj.nn.Dense(3, activation="tanh"), kj.nn.Dense(1)]).build((None, 2), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = net.save(folder)
+    ...     bool((kj.load(path).predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
+    True
+    """
+    from safetensors.numpy import save as packed
+
+    if not model.built:
+        raise GraphError("there is nothing to save yet: the model has no weights. Fit it, or build it with a shape.")
+    training = training_of(model)
+    target = Path(folder)
+    tensors = {path: np.array(v.value, order="C") for path, v in model.state.items()}
+    tensors.update({path: np.array(v.value, order="C") for path, v in training.memory.items()})
+    blob = packed(tensors)
+    digest = hashlib.sha256(blob).hexdigest()
+    weights = f"weights-{digest[:16]}.safetensors"
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "architecture": plain(model),
+        "inputs": [list(s) for s in input_shapes(model)],
+        "dtype": np.dtype(model_dtype(model)).name,
+        "weights": {"file": weights, "sha256": digest, "bytes": len(blob)},
+        "training": {
+            "loss": training.loss.config() if training.loss else None,
+            "optimizer": training.optimizer.config() if training.optimizer else None,
+            "metrics": [m.name for m in training.metrics],
+            "epochs": training.epochs,
+            "seed": training.seed,
+        },
+        "info": plain(model.info),
+    }
+    text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
+    target.mkdir(parents=True, exist_ok=True)
+    write_bytes(target / weights, blob)
+    write_bytes(target / ARCHITECTURE, text.encode())
+    for old in target.glob("weights-*.safetensors"):
+        if old.name != weights:
+            old.unlink(missing_ok=True)
+    return target
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write under a temporary name, make sure it lies on the disk, and rename: never half a file under the real name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) -> Any:
+    """The model that was saved in `folder`. Classes of your own that it uses are given in `classes`.
+
+    Raises FormatError when the folder holds no kedja model, or one that is damaged, incomplete or from a later version.
+    """
+    root = Path(folder)
+    said = _description(root)
+    blob = _weights(root, said)
+    try:
+        with default_dtype(said["dtype"]):
+            model = rebuilt(said["architecture"], {c.__name__: c for c in classes})
+            if not isinstance(model, Module):
+                raise FormatError(f"{root / ARCHITECTURE} describes no model")
+            model.build(*(tuple(s) for s in said["inputs"]), seed=0)
+        model.info.update(said["info"])
+        _restore(model, said, _unpacked(root, blob))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, KedjaError):
+            raise
+        raise FormatError(f"{root / ARCHITECTURE} is damaged: {type(error).__name__} {error}") from error
+    return model
+
+
+def _description(root: Path) -> dict[str, Any]:
+    path = root / ARCHITECTURE
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "does not exist" if not root.exists() else f"has no {ARCHITECTURE}"
+        raise FormatError(f"{root} is not a saved kedja model: it {what}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
+    except NotADirectoryError:
+        raise FormatError(f"{root} is a file; a saved kedja model is a folder") from None
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise FormatError(f"{path} is not the description of a kedja model")
+    if said.get("version") != VERSION:
+        raise FormatError(f"{path} has version {said.get('version')!r}; this kedja reads version {VERSION}. Update kedja.")
+    missing = {"architecture", "inputs", "dtype", "weights", "training", "info"} - set(said)
+    if missing:
+        raise FormatError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    return said
+
+
+def _weights(root: Path, said: Mapping[str, Any]) -> bytes:
+    entry = said["weights"]
+    name = entry.get("file") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        raise FormatError(f"{root / ARCHITECTURE} names no weights file of this folder: {name!r}")
+    path = root / name
+    try:
+        blob = path.read_bytes()
+    except FileNotFoundError:
+        raise FormatError(f"{path} is missing, although {ARCHITECTURE} names it") from None
+    if hashlib.sha256(blob).hexdigest() != entry.get("sha256"):
+        raise FormatError(f"{path} is damaged: {len(blob)} bytes with another checksum than {ARCHITECTURE} says")
+    return blob
+
+
+def _unpacked(root: Path, blob: bytes) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as unpacked
+
+    try:
+        tensors: dict[str, Any] = unpacked(blob)
+    except SafetensorError as error:
+        raise FormatError(f"the weights in {root} are damaged: {error}") from error
+    return tensors
+
+
+def _restore(model: Module, said: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    own, training, told = model.state, training_of(model), said["training"]
+    missing = [p for p in own if p not in tensors]
+    if missing:
+        raise FormatError(f"the weights file lacks {', '.join(missing[:4])}")
+    foreign = [p for p in tensors if p not in own and not p.startswith("optimizer.")]
+    if foreign:
+        raise FormatError(f"the weights file has {', '.join(foreign[:4])}, which the architecture does not")
+    for path, v in own.items():
+        if tensors[path].shape != v.shape or tensors[path].dtype != v.dtype:
+            raise FormatError(
+                f"{path} is {v.dtype.name}{list(v.shape)} in the architecture and "
+                f"{tensors[path].dtype.name}{list(tensors[path].shape)} in the weights file"
+            )
+    own.restore({p: tensors[p] for p in own})
+    training.loss = losses.get(told["loss"]) if told["loss"] else None
+    training.epochs, training.seed = int(told["epochs"]), told["seed"]
+    from kedja.train.metrics import get_all
+
+    training.metrics = get_all(told["metrics"])
+    if told["optimizer"]:
+        training.use(get_optimizer(told["optimizer"]), trainable(model))
+        memory: State = training.memory
+        if set(memory) <= set(tensors):
+            memory.restore({p: tensors[p] for p in memory})
+
+
+bind(Module, save=save)
