@@ -16,7 +16,7 @@ from kedja.cli.drawing import draw_network, png_uri
 from kedja.cli.page import page
 from kedja.errors import DataError, ShapeError, one_of
 from kedja.train.history import History
-from kedja.train.runfile import write_whole
+from kedja.files import write_whole
 
 __all__ = ["Mistakes", "Report", "report_html", "write_report"]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import sys
-import tempfile
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kedja.files import cache_folder, write_whole
+
 __all__ = ["cache_folder", "cached_array"]
-
-
-def cache_folder() -> Path:
-    """Where kedja keeps what it can make again.
-
-    $KEDJA_CACHE if set; otherwise `kedja` in %LOCALAPPDATA% (Windows), $XDG_CACHE_HOME or ~/.cache.
-
-    >>> cache_folder().name != ""
-    True
-    """
-    if own := os.environ.get("KEDJA_CACHE"):
-        return Path(own).expanduser()
-    if shared := os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"):
-        return Path(shared) / "kedja"
-    try:
-        return Path("~/.cache").expanduser() / "kedja"
-    except RuntimeError:  # a user without a home, as in some containers
-        return Path(tempfile.gettempdir()) / "kedja-cache"
 
 
 def cached_array(
@@ -55,19 +37,8 @@ def cached_array(
     made = read(content)
     # A full disk or a home that cannot be written costs the next load a moment, nothing else.
     with contextlib.suppress(OSError):
-        _write(copy, made)
+        packed = io.BytesIO()
+        np.save(packed, made, allow_pickle=False)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(copy, packed.getvalue())
     return made
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    """Write all of it or nothing: two processes that load at once must not read each other's halves."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import FormatError, GraphError, KedjaError
+from kedja.files import write_whole
 from kedja.graph.dtypes import default_dtype
 from kedja.graph.node import bind
 from kedja.graph.variables import State
@@ -75,25 +76,12 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     }
     text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
     target.mkdir(parents=True, exist_ok=True)
-    write_bytes(target / weights, blob)
-    write_bytes(target / ARCHITECTURE, text.encode())
+    write_whole(target / weights, blob)
+    write_whole(target / ARCHITECTURE, text)
     for old in target.glob("weights-*.safetensors"):
         if old.name != weights:
             old.unlink(missing_ok=True)
     return target
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write under a temporary name, make sure it lies on the disk, and rename: never half a file under the real name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) -> Any:

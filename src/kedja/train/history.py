@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kedja.errors import DataError, FormatError, KedjaError, ShapeError, one_of
-from kedja.train.runfile import jsonable, read_run, write_run, write_whole
+from kedja.files import write_whole
+from kedja.train.runfile import jsonable, read_run, write_run
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.engine import Loop
+from kedja.engines.engine import LOOP_STEPS, Loop
 from kedja.engines.reference import ReferenceLoop, run_graph
 from kedja.graph.node import Tensor
 from kedja.ops.random import fold_array, permutation_array
@@ -20,7 +20,7 @@ __all__ = ["Chunks", "Interrupt", "Runner", "interruptible", "orders"]
 
 Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.1  # short enough for progress and Ctrl-C, long enough that the call costs nothing
-MOST_STEPS = 65536  # steps of one call, and rows of its table of outputs
+MOST_STEPS = LOOP_STEPS
 MOST_ROWS = 1 << 18  # row numbers that are laid out at a time
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,8 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from kedja.errors import FormatError
+from kedja.files import write_whole
 
-__all__ = ["jsonable", "read_run", "write_run", "write_whole"]
+__all__ = ["jsonable", "read_run", "write_run"]
 
 FORMAT, VERSION = "kedja history", 1
 
@@ -120,14 +120,3 @@ def _checked_value(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"a metric is a number or null, not {value!r}")
     return float(value)
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 file that is either the old one or all of the new one, whatever happens meanwhile."""
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        draft.write_bytes(text.encode("utf-8", errors="replace"))
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
