@@ -16,6 +16,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+_ROOMS = ("data", "nn", "ops", "optim")
 _SUBROOMS = {
     "activations": "kedja.nn.activations",
     "initializers": "kedja.nn.initializers",
@@ -23,7 +24,7 @@ _SUBROOMS = {
     "metrics": "kedja.train.metrics",
     "random": "kedja.ops.random",
 }
-# Where each public name lives. A tensor needs its operators and its value, so graph names come through the engines.
+# Where each public name lives.
 _NAMES: dict[str, tuple[str, ...]] = {
     "kedja.graph": (
         "Graph", "Parameter", "State", "Tensor", "Variable", "default_dtype", "get_default_dtype", "name_scope",
@@ -51,23 +52,17 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = sorted(["data", "nn", "ops", "optim", *_SUBROOMS, *_HOME])
+__all__ = sorted([*_ROOMS, *_SUBROOMS, *_HOME])
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        import_module("kedja.engines")
-        if _HOME[name] == "kedja.nn":
-            import_module("kedja.train")
-        found = getattr(import_module(_HOME[name]), name)
-    elif name in _SUBROOMS:
-        import_module("kedja.engines")
-        found = import_module(_SUBROOMS[name])
-    elif name in ("data", "nn", "ops", "optim"):
-        import_module("kedja.engines")
-        found = import_module(f"kedja.{name}")
-    else:
+    home = _HOME.get(name) or _SUBROOMS.get(name) or (f"kedja.{name}" if name in _ROOMS else None)
+    if home is None:
         raise AttributeError(f"module 'kedja' has no attribute {name!r}")
+    for room in ("kedja.diff", "kedja.engines", "kedja.train"):  # a tensor needs its operators and its value, a model fit
+        if room != "kedja.train" or home.startswith("kedja.nn"):
+            import_module(room)
+    found = getattr(import_module(home), name) if name in _HOME else import_module(home)
     globals()[name] = found
     return found
 
