@@ -101,9 +101,10 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
         model.info.update(said["info"])
         _restore(model, said, _unpacked(root, blob))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, KedjaError):
+        if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{root / ARCHITECTURE} is damaged: {type(error).__name__} {error}") from error
+        what = str(error) if isinstance(error, KedjaError) else f"{type(error).__name__} {error}"
+        raise FormatError(f"{root / ARCHITECTURE} is damaged, or from another version: {what}") from error
     return model
 
 

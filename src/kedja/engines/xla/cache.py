@@ -30,19 +30,24 @@ SUFFIX = ".xla"
 HARMLESS = (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError)
 
 
-def executable(lowered: Any) -> tuple[Callable[[Sequence[Any]], list[Any]], bool]:
-    """A function of the program's flat arguments that runs it, and whether it came from the cache."""
+def executable(lowered: Any, nest: Any) -> tuple[Callable[[Sequence[Any]], list[Any]], bool]:
+    """A function of the program's flat arguments that runs it, and whether it came from the cache.
+
+    `nest` is how the arguments are nested, for a JAX whose executables cannot be called directly.
+    """
     path = _entry(lowered.as_text())
     if path is not None:
         with contextlib.suppress(*HARMLESS):
             return _runner(_loaded(path)), True
     made = lowered.compile()
+    found = None
     with contextlib.suppress(*HARMLESS):
         found = made.runtime_executable()
         if path is not None:
             _keep(path, found.serialize())
+    if found is not None and len(jax.devices()) == 1:
         return _runner(found), False
-    return (lambda arguments: list(jax.tree.leaves(made(*arguments)))), False
+    return (lambda arguments: list(jax.tree.leaves(made(*jax.tree.unflatten(nest, arguments))))), False
 
 
 def _runner(found: Any) -> Callable[[Sequence[Any]], list[Any]]:
