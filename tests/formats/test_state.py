@@ -167,7 +167,7 @@ DAMAGE = {
         lambda f: described(f, weights={"file": "../../x.safetensors", "sha256": "", "bytes": 1}),
         "names no weights file",
     ),
-    "an architecture of other shapes": (lambda f: described(f, inputs=[[None, 5]]), "damaged"),
+    "an architecture of other shapes": (lambda f: described(f, inputs=[[None, 5]]), "in the architecture and"),
     "inputs that are no shapes": (lambda f: described(f, inputs=[3]), "damaged"),
 }
 
