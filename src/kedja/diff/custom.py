@@ -11,7 +11,7 @@ from kedja.errors import GraphError, ShapeError
 from kedja.graph.node import Tensor, placeholder, tensor
 from kedja.ops.elementwise import stop_gradient
 from kedja.ops.notation import ATOM, Notation
-from kedja.ops.op import ByHand, Messages
+from kedja.ops.op import ByHand, Messages, operand
 
 __all__ = ["custom_gradient"]
 
@@ -22,7 +22,9 @@ def _pull(node: Tensor, g: Tensor, needed: Sequence[bool]) -> list[Tensor | None
     inputs = node.inputs[1:]
     if len(messages) != len(inputs):
         raise GraphError(f"the custom gradient returned {len(messages)} gradients for {len(inputs)} arguments")
-    for x, message in zip(inputs, messages, strict=True):
+    for i, (x, message) in enumerate(zip(inputs, messages, strict=True)):
+        if message is not None:
+            message = messages[i] = operand("the custom gradient", message, x.dtype)
         if message is not None and message.shape != x.shape:
             raise ShapeError(f"the custom gradient of an argument of shape {x.shape} has shape {message.shape}")
     return [None, *messages]
@@ -32,7 +34,10 @@ def _push(node: Tensor, moves: Messages) -> Tensor | None:
     """Forward mode from the backward rule: g ↦ pull(g) is linear, so its own cotangent along ẋ is the tangent."""
     g = placeholder(node.shape, node.dtype)
     messages = _pull(node, g, [True] * len(node.inputs))[1:]
-    seeds = {m: t for m, t in zip(messages, moves[1:], strict=True) if m is not None and t is not None}
+    seeds: dict[Tensor, Tensor] = {}
+    for m, t in zip(messages, moves[1:], strict=True):
+        if m is not None and t is not None:  # one message may go to several arguments
+            seeds[m] = seeds[m] + t if m in seeds else t
     if not seeds:
         return None
     found: Tensor | None = cotangents(seeds, {g}).get(g)
@@ -42,7 +47,7 @@ def _push(node: Tensor, moves: Messages) -> Tensor | None:
 custom = ByHand(
     "custom", lambda y, *xs, pull: y, lambda y, *xs, pull: (y.shape, y.dtype), pull=_pull, push=_push,
     samples=lambda rng: (), tex=Notation("{0}", ATOM, (ATOM,)), text=Notation("{0}", ATOM, (ATOM,)),
-    doc="The value of the first input, with a gradient of the user's own for the others. Tested through custom_gradient.",
+    doc="The value of the first input, with a gradient of the user's own for the others.",
 )  # fmt: skip
 
 

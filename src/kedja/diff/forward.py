@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kedja.graph.dtypes import is_float
 from kedja.graph.node import Tensor, ancestors
 from kedja.graph.scope import borrow
+from kedja.ops.control import MANY
 
 __all__ = ["tangents"]
 
@@ -23,7 +25,9 @@ def tangents(
     before = borrow(None)
     try:
         for node in ancestors(outputs, stop):
-            if node in found or node in edge or not node.inputs or not any(x in found for x in node.inputs):
+            if node in found or node in edge or not any(x in found for x in node.inputs):
+                continue
+            if not is_float(node.dtype) and node.dtype != MANY:  # nothing flows through integers
                 continue
             borrow(node.where)
             moved = node.op.push(node, [found.get(x) for x in node.inputs])

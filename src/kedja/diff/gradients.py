@@ -6,7 +6,7 @@ a tensor that y does not depend on has gradient zero; a tensor of integers or bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from kedja.errors import DTypeError, GraphError, ShapeError
 from kedja.graph.dtypes import is_float
 from kedja.graph.node import Tensor, tensor
 from kedja.graph.node import _next_serial as next_serial
+from kedja.graph.shapes import as_axis
 from kedja.graph.trace import flatten, unflatten, without_gc
 from kedja.ops.control import map as map_over
-from kedja.ops.op import zeros
+from kedja.ops.op import operand, zeros
 from kedja.ops.shaping import broadcast_to, reshape
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
@@ -89,7 +90,7 @@ def grad(y: Any, wrt: Any = None, *, argnums: int | Sequence[int] = 0, rules: Ru
 
 
 def _one(y: Tensor) -> Tensor:
-    return broadcast_to(tensor(np.ones((), y.dtype), dtype=y.dtype), y.shape)
+    return broadcast_to(operand("grad", 1, y.dtype), y.shape)
 
 
 def value_and_grad(y: Any, wrt: Any = None, *, argnums: int | Sequence[int] = 0, rules: Rules | None = None) -> Any:
@@ -103,9 +104,9 @@ def value_and_grad(y: Any, wrt: Any = None, *, argnums: int | Sequence[int] = 0,
     if isinstance(y, Tensor):
         return y, grad(y, wrt, rules=rules)
     single = isinstance(argnums, int)
-    numbers: Sequence[int] = (argnums,) if isinstance(argnums, int) else argnums
 
     def both(*args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
+        numbers = [as_axis(n, len(args), "argnums") for n in ((argnums,) if isinstance(argnums, int) else argnums)]
         nodes = [_tensors(a) if i in numbers else a for i, a in enumerate(args)]
         value = y(*nodes, **kwargs)
         found = grad(value, [nodes[i] for i in numbers], rules=rules)
@@ -139,20 +140,34 @@ def vjp(y: Any, *primals: Any, seed: Any = None, rules: Rules | None = None) -> 
     nodes = [_tensors(p) for p in primals]
     value = y(*nodes)
     leaves, nest = _leaves(tuple(nodes))
-    outputs, _ = flatten(value)
+    outputs, shape_of = flatten(value)
 
     def pull(seeds: Any) -> Any:
-        given = flatten(seeds)[0] if len(outputs) > 1 else [seeds]
-        pairs = {o: _seed(o, s) for o, s in zip(outputs, given, strict=True)}
+        given = _matched(shape_of, seeds, "the seeds")
+        pairs: dict[Tensor, Tensor] = {}
+        for o, s in zip(outputs, given, strict=True):  # the same tensor may be returned twice
+            pairs[o] = pairs[o] + _seed(o, s) if o in pairs else _seed(o, s)
         return unflatten(nest, _pulled(pairs, leaves, rules))
 
     return value, pull
 
 
+def _matched(nest: Any, value: Any, what: str) -> list[Any]:
+    """The leaves of `value`, nested as `nest` says; a list that stands where a tensor is wanted is one leaf."""
+    if nest is None or nest is ...:
+        return [] if nest is None else [value]
+    kind, parts = nest
+    fits = set(value) == set(parts) if kind is dict and isinstance(value, dict) else isinstance(value, tuple | list)
+    if not fits or len(value) != len(parts):
+        raise GraphError(f"{what} must be nested like the tensors they belong to: {kind.__name__} of {len(parts)}")
+    pairs = [(p, value[k]) for k, p in parts.items()] if kind is dict else zip(parts, value, strict=True)
+    return [leaf for part, inner in pairs for leaf in _matched(part, inner, what)]
+
+
 def _seed(y: Tensor, seed: Any) -> Tensor:
     if seed is None:
         raise GraphError("vjp needs seed=, the weights of the outputs (of the shape of y)")
-    weight = tensor(seed, dtype=None if isinstance(seed, Tensor) else y.dtype)
+    weight = operand("vjp", seed, y.dtype)
     if weight.shape != y.shape:
         raise ShapeError(f"the seed must have the shape of y, {y.shape}; got {weight.shape}")
     return weight
@@ -169,16 +184,13 @@ def jvp(y: Any, primals: Any, moves: Any) -> Any:
     6.0
     """
     if isinstance(y, Tensor):
-        leaves, _ = _leaves(primals)
+        leaves, shape_of = _leaves(primals)
         outputs: Any = y
     else:
         nodes = [_tensors(p) for p in primals]
-        leaves, _ = _leaves(tuple(nodes))
+        leaves, shape_of = _leaves(tuple(nodes))
         outputs = y(*nodes)
-    ways = [
-        tensor(m, dtype=None if isinstance(m, Tensor) else x.dtype)
-        for x, m in zip(leaves, flatten(moves)[0], strict=True)
-    ]
+    ways = [operand("jvp", m, x.dtype) for x, m in zip(leaves, _matched(shape_of, moves, "the tangents"), strict=True)]
     for x, way in zip(leaves, ways, strict=True):
         if x.shape != way.shape:
             raise ShapeError(f"a tangent has the shape of its tensor, {x.shape}; got {way.shape}")
@@ -186,7 +198,8 @@ def jvp(y: Any, primals: Any, moves: Any) -> Any:
     start = next_serial()
     with without_gc():
         found = tangents(ends, dict(zip(leaves, ways, strict=True)))
-        moved = simplified([zeros(e) if found.get(e) is None else found[e] for e in ends], start)
+        moved = [zeros(e) if found.get(e) is None else found[e] for e in ends]
+        moved = simplified(moved, start) if next_serial() - start < SIMPLIFY_UP_TO else moved
     answer = unflatten(nest, moved)
     return answer if isinstance(y, Tensor) else (outputs, answer)
 
@@ -234,7 +247,8 @@ def hessian(y: Any, wrt: Tensor | None = None) -> Any:
     """
     if not isinstance(y, Tensor):
         return jacobian(grad(y))
-    assert wrt is not None
+    if wrt is None:
+        raise GraphError("hessian(y, wrt): say by which tensor to differentiate, as in kj.hessian(loss, w)")
     return jacobian(grad(y, wrt), wrt)
 
 

@@ -73,12 +73,10 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
         [*bar_out, *sums_out, *x_out],
     )
     carries = [item(node, index=c + ys + i) for i in range(c)]
-    start = [
-        zeros_of(specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]
-    ]
+    start = [zeros_of(specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]]
     start += [zeros(around[k]) for k in around_wanted]
     back = scan_op(
-        *start,  # type: ignore[arg-type]
+        *start,
         *carries, *node.inputs[c : c + s], *(bars[c + i] for i in y_used), *(bars[c + ys + i] for i in before_used),
         *node.inputs[c + s :],
         body=graph, carries=len(start), sequences=c + s + len(y_used) + len(before_used), length=n,
@@ -116,19 +114,16 @@ def _scan_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None
     carry_dot = [found.get(t, zeros(t)) for t in body.outputs[:c] if is_float(t.dtype)]
     y_index = [i for i, t in enumerate(body.outputs[c:]) if is_float(t.dtype)]
     y_dot = [found.get(body.outputs[c + i], zeros(body.outputs[c + i])) for i in y_index]
-    pick = lambda lo, hi: [dots[x] for x in body.inputs[lo:hi] if x in dots]  # noqa: E731
-    here = lambda lo, hi: [  # noqa: E731
-        zeros(node.inputs[i]) if moved[i] is None else moved[i] for i in range(lo, hi) if moving[i]
-    ]
-    end = len(body.inputs)
-    graph = Graph(
-        [*body.inputs[:c], *pick(0, c), *body.inputs[c : c + s], *pick(c, c + s), *body.inputs[c + s :], *pick(c + s, end)],
-        [*body.outputs[:c], *carry_dot, *body.outputs[c:], *y_dot],
-    )
+    inner: list[Tensor] = []  # each part of the inputs (carries, sequences, surroundings), then how it moves
+    outer: list[Tensor] = []
+    for lo, hi in ((0, c), (c, c + s), (c + s, len(body.inputs))):
+        inner += [*body.inputs[lo:hi], *(dots[x] for x in body.inputs[lo:hi] if x in dots)]
+        outer += node.inputs[lo:hi]
+        outer += [zeros(node.inputs[i]) if moved[i] is None else moved[i] for i in range(lo, hi) if moving[i]]
+    graph = Graph(inner, [*body.outputs[:c], *carry_dot, *body.outputs[c:], *y_dot])
     carries = c + len(carry_dot)
     both = scan_op(
-        *node.inputs[:c], *here(0, c), *node.inputs[c : c + s], *here(c, c + s), *node.inputs[c + s :], *here(c + s, end),
-        body=graph, carries=carries, sequences=s + len(pick(c, c + s)), length=node.attrs["length"],
+        *outer, body=graph, carries=carries, sequences=s + sum(moving[c : c + s]), length=node.attrs["length"],
         reverse=node.attrs["reverse"],
     )  # fmt: skip
     ys = len(body.outputs) - c
@@ -181,10 +176,12 @@ def _map_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None:
     found = tangents(body.outputs, dots, stop=body.inputs)
     index = [i for i, t in enumerate(body.outputs) if t in found]
     graph = Graph(
-        [*body.inputs[:s], *(dots[body.inputs[i]] for i in moving if i < s)]
-        + [*body.inputs[s:], *(dots[body.inputs[i]] for i in moving if i >= s)],
+        [
+            *body.inputs[:s], *(dots[body.inputs[i]] for i in moving if i < s),
+            *body.inputs[s:], *(dots[body.inputs[i]] for i in moving if i >= s),
+        ],
         [found[body.outputs[i]] for i in index],
-    )
+    )  # fmt: skip
     both = map_op(
         *node.inputs[:s], *(moved[i] for i in moving if i < s), *node.inputs[s:], *(moved[i] for i in moving if i >= s),
         body=graph, sequences=s + sum(i < s for i in moving), length=node.attrs["length"],

@@ -23,9 +23,9 @@ def active(order: Sequence[Tensor], wrt: Collection[Tensor], edge: Collection[Te
     """The nodes through which something can flow: those that depend on one of `wrt` and are not integers."""
     found: set[Tensor] = set()
     for node in order:
-        if node in wrt or (node not in edge and not found.isdisjoint(node.inputs)):
-            if is_float(node.dtype) or node.dtype == MANY:
-                found.add(node)
+        reached = node in wrt or (node not in edge and not found.isdisjoint(node.inputs))
+        if reached and (is_float(node.dtype) or node.dtype == MANY):
+            found.add(node)
     return found
 
 
@@ -59,7 +59,8 @@ def cotangents(
             total = received[node] = add_up(messages)  # a node used twice gets the sum (scope 2.8)
             if node.inputs and node not in edge:
                 needed = [x in flows for x in node.inputs]
-                for parent, message, wanted in zip(node.inputs, pulled(node, total, needed, rules), needed, strict=True):
+                messages = pulled(node, total, needed, rules)
+                for parent, message, wanted in zip(node.inputs, messages, needed, strict=True):
                     if wanted and message is not None:
                         if parent.dtype != MANY and message.shape != parent.shape:
                             message = unbroadcast(message, parent.shape)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kedja.graph.node import CONSTANT, Tensor, ancestors, constant
+from kedja.graph.node import CONSTANT, Tensor, ancestors, constant, is_literal
 from kedja.graph.scope import borrow
 from kedja.ops import control, elementwise, random, shaping
-from kedja.ops.elementwise import add, divide, multiply, negative, power, square, subtract
-from kedja.ops.op import Elementwise
+from kedja.ops.elementwise import add, divide, multiply, negative, raise_to, square, subtract
+from kedja.ops.op import Elementwise, Linear
 
 __all__ = ["simplified", "simplify"]
 
@@ -23,7 +23,10 @@ KEPT_APART = {random.random_bits, random.fold_key, control.scan_op, control.map_
 
 
 def simplify(node: Tensor) -> Tensor:
-    """An equal, smaller graph: constants folded, ×1 and double negation dropped, equal parts made one.
+    """An equal, smaller graph: numbers folded, ×1 and double negation dropped, equal parts made one.
+
+    Only numbers written in expressions are folded. A constant made with `kj.tensor` stays: one can still differentiate
+    by it.
 
     >>> import kedja as kj
     >>> x = kj.Parameter(3.0, name="x")
@@ -33,22 +36,29 @@ def simplify(node: Tensor) -> Tensor:
     return simplified([node])[0]
 
 
-def simplified(nodes: Sequence[Tensor], start: int = -1) -> list[Tensor]:
-    """The same for several nodes; nodes made before number `start` stay as they are."""
+def simplified(nodes: Sequence[Tensor], start: int | None = None) -> list[Tensor]:
+    """The same for several nodes; those made before number `start` stay as they are.
+
+    Nor is anything new merged into an old node: a user may hold that one, and mean it when differentiating by it.
+    """
     new: dict[Tensor, Tensor] = {}
     known: dict[Any, Tensor] = {}
     before = borrow(None)
+
+    def is_new(node: Tensor) -> bool:
+        return start is None or node.serial > start
+
     try:
         for node in ancestors(nodes):
             inputs = tuple(new[x] for x in node.inputs)
             answer = node
-            if node.serial > start and node.inputs:
+            if is_new(node) and node.inputs:
                 borrow(node.where)
                 answer = rewritten(node, inputs)
-                if answer.op not in KEPT_APART:
+                if is_new(answer) and answer.op not in KEPT_APART:
                     answer = known.setdefault(signature(answer), answer)
-            elif node.inputs and node.op not in KEPT_APART:
-                known.setdefault(signature(node), node)
+            elif start is not None and node.op is CONSTANT and is_new(node):  # made by a rule: nobody holds it
+                answer = constant(node.attrs["value"], literal=True)
             new[node] = answer
     finally:
         borrow(before)
@@ -57,12 +67,12 @@ def simplified(nodes: Sequence[Tensor], start: int = -1) -> list[Tensor]:
 
 def signature(node: Tensor) -> Any:
     """What two nodes must share to be the same computation."""
-    if node.op is CONSTANT:
+    if is_literal(node):
         value = node.attrs["value"]
         return (CONSTANT, value.tobytes(), value.shape, value.dtype.str) if value.size <= FOLDED_UP_TO else node
     if not node.inputs or node.name:
         return node
-    inputs = tuple(signature(x) if x.op is CONSTANT else x for x in node.inputs)
+    inputs = tuple(signature(x) if is_literal(x) else x for x in node.inputs)
     try:
         attrs = tuple(sorted(node.attrs.items()))
         hash(attrs)
@@ -76,29 +86,36 @@ def rewritten(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
     if _foldable(node, inputs):
         with np.errstate(all="ignore"):
             value = node.op.compute(*(x.attrs["value"] for x in inputs), **node.attrs)
-        return constant(np.array(value, node.dtype))
-    rule = RULES.get(node.op)
+        return constant(np.array(value, node.dtype), literal=True)
+    rule = RULES.get(node.op) if node.name is None else None
     better = rule(node, inputs) if rule else None
     if better is not None and better.shape == node.shape:
-        return better
+        made_now = better.serial > node.serial
+        return rewritten(better, better.inputs) if made_now and better.op in RULES else better
     if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
         return node
     return Tensor(node.op, inputs, node.attrs, node.shape, node.dtype, node.name)
 
 
 def _foldable(node: Tensor, inputs: tuple[Tensor, ...]) -> bool:
-    small = node.size <= FOLDED_UP_TO and all(x.op is CONSTANT and x.size <= FOLDED_UP_TO for x in inputs)
-    return small and isinstance(node.op, Elementwise | type(shaping.change_shape)) and not node.op.runs_graphs
+    if node.name is not None or not isinstance(node.op, Elementwise | Linear) or node.size > FOLDED_UP_TO:
+        return False
+    return all(is_literal(x) and x.size <= FOLDED_UP_TO for x in inputs)
 
 
 def is_number(x: Tensor, value: float) -> bool:
     """Whether x is a constant that holds this number everywhere (0.0 and −0.0 are told apart)."""
     if x.op is shaping.stretch:
         x = x.inputs[0]
-    if x.op is not CONSTANT or not 0 < x.size <= FOLDED_UP_TO:
+    if not is_literal(x) or not 0 < x.size <= FOLDED_UP_TO:
         return False
     array = x.attrs["value"]
     return bool((array == value).all()) and (value != 0 or bool((np.signbit(array) == np.signbit(value)).all()))
+
+
+def without_sign(x: Tensor) -> Tensor:
+    """x₀ where x is −x₀, else x itself."""
+    return x.inputs[0] if x.op is negative else x
 
 
 def _multiply(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
@@ -108,10 +125,10 @@ def _multiply(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
             return other
         if is_number(x, -1.0) and other.shape == node.shape:
             return negative(other)
-    if a.op is negative:
-        return b * a.inputs[0] if b.op is negative else negative(multiply(a.inputs[0], b))
-    if b.op is negative:
-        return negative(multiply(a, b.inputs[0]))
+    bare_a, bare_b = without_sign(a), without_sign(b)
+    if bare_a is not a or bare_b is not b:
+        product = multiply(bare_a, bare_b)
+        return product if bare_a is not a and bare_b is not b else negative(product)
     return multiply(b, a) if b.op is CONSTANT and a.op is not CONSTANT else None
 
 
@@ -121,7 +138,7 @@ def _add(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
         return a
     if b.op is negative:
         return subtract(a, b.inputs[0])
-    return multiply(constant(np.array(2, a.dtype)), a) if a is b else None
+    return multiply(constant(np.array(2, a.dtype), literal=True), a) if a is b else None
 
 
 def _subtract(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
@@ -140,6 +157,8 @@ def _divide(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
 
 def _power(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor | None:
     x, p = inputs
+    if p.shape:  # NumPy squares for a single exponent 2, but not for an array of them: other last digits
+        return None
     if is_number(p, 1.0):
         return x
     return square(x) if is_number(p, 2.0) else None
@@ -162,7 +181,7 @@ RULES: dict[Any, Callable[[Tensor, tuple[Tensor, ...]], Tensor | None]] = {
     divide: _divide,
     multiply: _multiply,
     negative: lambda node, inputs: inputs[0].inputs[0] if inputs[0].op is negative else None,
-    power: _power,
+    raise_to: _power,
     shaping.change_shape: _reshape,
     shaping.permute_axes: _transpose,
     shaping.stretch: lambda node, inputs: inputs[0] if inputs[0].shape == node.shape else None,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.errors import DTypeError, one_of
+from kedja.errors import DTypeError, ShapeError, one_of
 
 __all__ = ["as_array", "as_dtype", "default_dtype", "get_default_dtype", "is_float", "set_default_dtype"]
 
@@ -47,12 +47,12 @@ def as_dtype(dtype: Any) -> DType:
     if type(dtype) is str and dtype in KNOWN:
         return KNOWN[dtype]
     try:
-        found = np.dtype(dtype)
+        found: DType = np.dtype(dtype)
     except TypeError:
         raise one_of("dtype", dtype, KNOWN) from None
     if found.name not in KNOWN and found.name != "bfloat16":
         raise one_of("dtype", found.name, KNOWN)
-    return found
+    return KNOWN.get(found.name, found)
 
 
 def is_float(dtype: DType) -> bool:
@@ -99,26 +99,45 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray[Any, Any]:
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a PyTorch tensor, without importing PyTorch
         value = value.detach().cpu().numpy()
     if dtype is not None:
-        return _plain(np.asarray(value, dtype=as_dtype(dtype)), value)
-    typed = hasattr(value, "dtype")
-    array = _plain(np.asarray(value), value)
-    if array.dtype == np.float64 or (not typed and array.dtype.kind in "iu" and not _holds_typed(value)):
+        return _plain(value, as_dtype(dtype))
+    array = _plain(value, None)
+    if array.dtype == np.float64 or (array.dtype.kind in "iu" and not holds_typed(value)):
         array = array.astype(_default.get())
     return array
 
 
-def _holds_typed(value: Any) -> bool:
-    """Whether a list holds NumPy integers (which keep their type) and not Python ones."""
+def holds_typed(value: Any) -> bool:
+    """Whether this is an array, a NumPy number, or a list of them: things with a type of their own."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
     return hasattr(value, "dtype")
 
 
-def _plain(array: np.ndarray[Any, Any], value: Any) -> np.ndarray[Any, Any]:
+def _plain(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
+    """`value` as an array of real numbers or truth values, in the byte order of the machine."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        kind = type(value).__name__
+        raise ShapeError(f"cannot make a tensor of this {kind}: give rows of equal length ({error})") from None
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise DTypeError(
             f"cannot make a tensor of {type(value).__name__} with elements of type {array.dtype}: "
-            "kedja computes with booleans, integers and real floating-point numbers. "
-            "Turn text into numbers first, and give rows of equal length."
+            "kedja computes with booleans, integers and real floating-point numbers. Turn text into numbers first."
         )
-    return array
+    if dtype is None:
+        return array if array.dtype.isnative else array.astype(KNOWN[array.dtype.name])
+    if array.dtype.kind in "iu" and dtype.kind in "iu" and array.dtype != dtype and not _within(array, dtype):
+        limits = np.iinfo(dtype)
+        raise DTypeError(f"{_shown(value)} does not fit into {dtype.name}, which holds {limits.min} to {limits.max}")
+    return np.asarray(array, dtype=dtype)
+
+
+def _within(array: np.ndarray[Any, Any], dtype: DType) -> bool:
+    limits = np.iinfo(dtype)
+    return not array.size or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
+
+
+def _shown(value: Any) -> str:
+    written = repr(value)
+    return written if len(written) <= 40 else f"a value of this {type(value).__name__}"

@@ -5,7 +5,7 @@ Building a node computes nothing. Its shape and type are known at once, so mista
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -145,6 +145,10 @@ class Tensor:
         def __rmul__(self, other: Any) -> Tensor: ...
         def __truediv__(self, other: Any) -> Tensor: ...
         def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __rfloordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __rmod__(self, other: Any) -> Tensor: ...
         def __pow__(self, other: Any) -> Tensor: ...
         def __rpow__(self, other: Any) -> Tensor: ...
         def __matmul__(self, other: Any) -> Tensor: ...
@@ -153,7 +157,11 @@ class Tensor:
         def __abs__(self) -> Tensor: ...
         def __invert__(self) -> Tensor: ...
         def __and__(self, other: Any) -> Tensor: ...
+        def __rand__(self, other: Any) -> Tensor: ...
         def __or__(self, other: Any) -> Tensor: ...
+        def __ror__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __rxor__(self, other: Any) -> Tensor: ...
         def __lt__(self, other: Any) -> Tensor: ...
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
@@ -187,7 +195,7 @@ def bind(cls: type, **methods: Any) -> None:
     """Lend methods of an upper room to a class of a lower one, and write down where they come from."""
     for name, method in methods.items():
         module = getattr(method, "__module__", None) or getattr(getattr(method, "fget", None), "__module__", "?")
-        BOUND[f"{cls.__name__}.{name}"] = module
+        BOUND[f"{cls.__name__}.{name}"] = str(module)
         setattr(cls, name, method)
 
 
@@ -207,7 +215,15 @@ def tensor(value: Any, dtype: Any = None, name: str | None = None) -> Tensor:
     if isinstance(value, list | tuple) and _holds_tensor(value):
         raise DTypeError("a list of tensors is joined with kj.stack([...]) or kj.concatenate([...]), not kj.tensor")
     array = as_array(value, dtype)
-    return constant(array.copy() if array is value or array.base is not None else array, scoped(name))
+    return constant(_owned(array, value), scoped(name))
+
+
+def _owned(array: Array, value: Any) -> Array:
+    """`array`, or a copy of it where someone else may hold its memory too."""
+    fresh = isinstance(value, int | float | list | tuple)
+    if isinstance(value, np.ndarray):
+        fresh = not np.may_share_memory(array, value)
+    return array if fresh else array.copy()
 
 
 def _holds_tensor(value: Any) -> bool:
@@ -216,10 +232,20 @@ def _holds_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-def constant(array: Array, name: str | None = None) -> Tensor:
-    """A constant node that keeps `array` itself, read-only from now on. Callers outside the house use `tensor`."""
+def constant(array: Array, name: str | None = None, literal: bool = False) -> Tensor:
+    """A constant node that keeps `array` itself, read-only from now on. Callers outside the house use `tensor`.
+
+    A `literal` is a number that stands in an expression (the 2 of 2 * x): nobody holds its node, so nobody can
+    differentiate by it, and it may be folded away.
+    """
     array.flags.writeable = False
-    return Tensor(CONSTANT, (), {"value": array}, array.shape, array.dtype, name)
+    attrs = {"value": array, "literal": True} if literal else {"value": array}
+    return Tensor(CONSTANT, (), attrs, array.shape, array.dtype, name)
+
+
+def is_literal(node: Tensor) -> bool:
+    """Whether the node is a number written in an expression, which no one can refer to."""
+    return node.op is CONSTANT and "literal" in node.attrs
 
 
 def placeholder(shape: Any, dtype: Any = None, name: str | None = None) -> Tensor:
@@ -265,6 +291,3 @@ def same_dtype(inputs: Iterable[Tensor]) -> DType:
             )
     assert found is not None
     return found
-
-
-Unary = Callable[[Tensor], Tensor]

@@ -53,7 +53,8 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
         sizes = {s[axis] for s in shapes if -axis <= len(s)} - {1}
         if len(sizes) > 1:
             a, b = _first_clash(shapes, axis)
-            raise ShapeError(f"shapes {a} and {b} do not broadcast: axis {axis} has {a[axis]} and {b[axis]}." + _fix(a, b))
+            clash = f"shapes {a} and {b} do not broadcast: axis {axis} has {a[axis]} and {b[axis]}."
+            raise ShapeError(clash + _fix(a, b))
         out.append(sizes.pop() if sizes else 1)
     return tuple(out)
 
@@ -130,7 +131,7 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
     ((2, 5), (5,))
     """
     if not a or not b:
-        raise ShapeError(f"matmul needs at least one axis on both sides, got {a} @ {b}. For a number use * instead of @.")
+        raise ShapeError(f"matmul needs at least one axis on both sides, got {a} @ {b}. With a number use * instead.")
     inner_b = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner_b:
         hint = ""

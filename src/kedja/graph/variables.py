@@ -76,14 +76,15 @@ class Variable(Tensor):
                 f"assign to {self.label} inside a traced function: nothing is computed while tracing. "
                 "Use variable.update(new_value); it takes effect after the step."
             )
-        fits(self, tensor(value, dtype=None if isinstance(value, Tensor) else self.dtype))
-        self.store(np.array(value.numpy() if isinstance(value, Tensor) else as_array(value, self.dtype)))
+        node = value if isinstance(value, Tensor) else tensor(whole(self, value), dtype=self.dtype)
+        fits(self, node)
+        self.store(np.array(node.numpy()))
 
     def update(self, node: Any) -> None:
         """Inside a traced function: after the step this variable has the value of `node`, computed from before it."""
         from kedja.graph.trace import current_trace
 
-        node = tensor(node, dtype=None if isinstance(node, Tensor) else self.dtype)
+        node = node if isinstance(node, Tensor) else tensor(whole(self, node), dtype=self.dtype)
         fits(self, node)
         trace = current_trace()
         if trace is None:
@@ -100,6 +101,13 @@ class Variable(Tensor):
     def label(self) -> str:
         """The name, quoted, for messages."""
         return f"variable {self.name!r}" if self.name else "a variable without a name"
+
+
+def whole(variable: Variable, value: Any) -> Any:
+    """`value`, unless it is a fraction for a variable that holds integers: it would be cut without a word."""
+    if variable.dtype.kind in "iub" and as_array(value).dtype.kind == "f" and np.asarray(value).dtype.kind == "f":
+        raise DTypeError(f"{variable.label} is {variable.dtype.name} and cannot take {value!r}. Round it first.")
+    return value
 
 
 def fits(variable: Variable, node: Tensor) -> None:
@@ -184,7 +192,7 @@ class State(Mapping[str, Variable]):
         foreign = [p for p in values if p not in self._variables]
         if missing or foreign:
             raise GraphError(f"the values do not belong to this state: missing {missing}, not known here {foreign}")
-        arrays = {p: as_array(values[p], v.dtype) for p, v in self._variables.items()}
+        arrays = {p: as_array(whole(v, values[p]), v.dtype) for p, v in self._variables.items()}
         for path, variable in self._variables.items():
             if arrays[path].shape != variable.shape:
                 raise ShapeError(f"{path} has shape {variable.shape}, the value given {arrays[path].shape}")

@@ -123,15 +123,18 @@ def _scan_samples(rng: np.random.Generator) -> Any:
         yield Sample(
             (distinct(rng, (3,)), distinct(rng, (length, 3)), distinct(rng, (3,))),
             lambda dtype, n=length, r=reverse: {
-                "body": _body(recurrent, dtype, (3,), (3,), (3,)), "carries": 1, "sequences": 1, "length": n, "reverse": r,
+                "body": _body(recurrent, dtype, (3,), (3,), (3,)), "carries": 1, "sequences": 1, "length": n,
+                "reverse": r,
             },
             label=f"length {length}{', reverse' if reverse else ''}",
         )  # fmt: skip
     yield Sample(
         (distinct(rng, (2,)), distinct(rng, (2,))),
-        lambda dtype: {"body": _body(plain, dtype, (2,), (2,)), "carries": 1, "sequences": 0, "length": 3, "reverse": False},
+        lambda dtype: {
+            "body": _body(plain, dtype, (2,), (2,)), "carries": 1, "sequences": 0, "length": 3, "reverse": False,
+        },
         label="no sequence",
-    )
+    )  # fmt: skip
 
 
 scan_op = Loop("scan", _scan, samples=_scan_samples, tex=r"\operatorname{{scan}}\left({*}\right)")

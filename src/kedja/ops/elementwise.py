@@ -15,7 +15,7 @@ from kedja.graph.dtypes import BOOL, DType, as_dtype, is_float
 from kedja.graph.node import CONSTANT, Array, Tensor, same_dtype, tensor
 from kedja.graph.shapes import broadcast
 from kedja.ops.notation import ATOM, POWER, PRODUCT, SUM, Notation, infix
-from kedja.ops.op import elementwise, linear, nondifferentiable, operands
+from kedja.ops.op import Op, elementwise, linear, nondifferentiable, operands
 from kedja.ops.samples import (
     Sample,
     above_minus_one,
@@ -60,7 +60,9 @@ reciprocal = elementwise(
 # --- powers ---------------------------------------------------------------------------------------------------------
 def _power_by_base(x: Tensor, p: Tensor, y: Tensor) -> Tensor:
     slope = p * x ** (p - 1)
-    return slope if p.op is CONSTANT else where(p == 0, 0.0, slope)  # 0⁰ is flat in x, although 0 · 0⁻¹ is not a number
+    if p.op is CONSTANT and (p.attrs["value"] != 0).all():
+        return slope
+    return where(p == 0, 0.0, slope)  # x⁰ is flat, also at x = 0 where 0 · 0⁻¹ is not a number
 
 
 def _power_by_exponent(x: Tensor, p: Tensor, y: Tensor) -> Tensor:
@@ -71,8 +73,10 @@ square = elementwise(
     "square", np.square, partials=(lambda x, y: 2 * x,),
     tex=Notation("{0}^{{2}}", POWER, (ATOM,)), text=Notation("{0}**2", POWER, (ATOM,)), samples=real, accepts="number",
 )  # fmt: skip
-sqrt = elementwise("sqrt", np.sqrt, partials=(lambda x, y: 0.5 / y,), tex=Notation(r"\sqrt{{{0}}}", ATOM, (0,)), samples=positive)
-power = elementwise(
+sqrt = elementwise(
+    "sqrt", np.sqrt, partials=(lambda x, y: 0.5 / y,), tex=Notation(r"\sqrt{{{0}}}", ATOM, (0,)), samples=positive,
+)  # fmt: skip
+raise_to = elementwise(
     "power", np.power, partials=(_power_by_base, _power_by_exponent),
     tex=Notation("{0}^{{{1}}}", POWER, (ATOM, 0)), text=infix("**", POWER, ATOM), samples=(positive, real),
 )  # fmt: skip
@@ -89,22 +93,29 @@ log1p = elementwise(
 
 # --- trigonometry ---------------------------------------------------------------------------------------------------
 sin = elementwise("sin", np.sin, partials=(lambda x, y: cos(x),), tex=r"\sin {0}", samples=real)
-cos = elementwise("cos", np.cos, partials=(lambda x, y: -sin(x),), tex=r"\cos {0}", samples=real)
+cos: Op = elementwise("cos", np.cos, partials=(lambda x, y: -sin(x),), tex=r"\cos {0}", samples=real)
 tan = elementwise("tan", np.tan, partials=(lambda x, y: 1 + y * y,), tex=r"\tan {0}", samples=inside)
-arcsin = elementwise("arcsin", np.arcsin, partials=(lambda x, y: 1 / sqrt(1 - x * x),), tex=r"\arcsin {0}", samples=inside)
-arccos = elementwise("arccos", np.arccos, partials=(lambda x, y: -1 / sqrt(1 - x * x),), tex=r"\arccos {0}", samples=inside)
+arcsin = elementwise(
+    "arcsin", np.arcsin, partials=(lambda x, y: 1 / sqrt(1 - x * x),), tex=r"\arcsin {0}", samples=inside,
+)  # fmt: skip
+arccos = elementwise(
+    "arccos", np.arccos, partials=(lambda x, y: -1 / sqrt(1 - x * x),), tex=r"\arccos {0}", samples=inside,
+)  # fmt: skip
 arctan = elementwise("arctan", np.arctan, partials=(lambda x, y: 1 / (1 + x * x),), tex=r"\arctan {0}", samples=real)
 sinh = elementwise("sinh", np.sinh, partials=(lambda x, y: cosh(x),), tex=r"\sinh {0}", samples=real)
-cosh = elementwise("cosh", np.cosh, partials=(lambda x, y: sinh(x),), tex=r"\cosh {0}", samples=real)
+cosh: Op = elementwise("cosh", np.cosh, partials=(lambda x, y: sinh(x),), tex=r"\cosh {0}", samples=real)
 arcsinh = elementwise(
-    "arcsinh", np.arcsinh, partials=(lambda x, y: 1 / sqrt(x * x + 1),), tex=r"\operatorname{{arsinh}} {0}", samples=real
-)
+    "arcsinh", np.arcsinh, partials=(lambda x, y: 1 / sqrt(x * x + 1),),
+    tex=r"\operatorname{{arsinh}} {0}", samples=real,
+)  # fmt: skip
 arccosh = elementwise(
-    "arccosh", np.arccosh, partials=(lambda x, y: 1 / sqrt(x * x - 1),), tex=r"\operatorname{{arcosh}} {0}", samples=above_one
-)
+    "arccosh", np.arccosh, partials=(lambda x, y: 1 / sqrt(x * x - 1),),
+    tex=r"\operatorname{{arcosh}} {0}", samples=above_one,
+)  # fmt: skip
 arctanh = elementwise(
-    "arctanh", np.arctanh, partials=(lambda x, y: 1 / (1 - x * x),), tex=r"\operatorname{{artanh}} {0}", samples=inside
-)
+    "arctanh", np.arctanh, partials=(lambda x, y: 1 / (1 - x * x),),
+    tex=r"\operatorname{{artanh}} {0}", samples=inside,
+)  # fmt: skip
 
 
 # --- activations that are primitives --------------------------------------------------------------------------------
@@ -117,6 +128,10 @@ sigmoid = elementwise(
     "sigmoid", _sigmoid, partials=(lambda x, y: y * (1 - y),),
     tex=Notation(r"\sigma\left({0}\right)", ATOM, (0,)), samples=real,
 )  # fmt: skip
+softplus = elementwise(  # its own op: written with max and |x| it would have a kink at 0, where its slope is ½
+    "softplus", lambda x: np.logaddexp(x, np.zeros((), x.dtype)), partials=(lambda x, y: sigmoid(x),),
+    tex=r"\ln\left(1 + e^{{{0}}}\right)", samples=real,
+)  # fmt: skip
 relu = elementwise(  # its own op, so that relu′(0) = 0; max(x, 0) would split the tie
     "relu", lambda x: np.maximum(x, np.zeros((), x.dtype)), partials=(lambda x, y: cast(x > 0, x.dtype),),
     tex=Notation(r"\operatorname{{relu}}\left({0}\right)", ATOM, (0,)), samples=real, accepts="number",
@@ -128,12 +143,12 @@ absolute = elementwise(
     tex=Notation(r"\left|{0}\right|", ATOM, (0,)), text="abs({0})", samples=real, accepts="number",
 )  # fmt: skip
 maximum = elementwise(
-    "maximum", np.maximum, accepts="number", samples=(real, real), tex=Notation(r"\max\left({0}, {1}\right)", ATOM, (0,)),
-    partials=(lambda a, b, y: share(a, b), lambda a, b, y: share(b, a)),
+    "maximum", np.maximum, partials=(lambda a, b, y: share(a, b), lambda a, b, y: share(b, a)),
+    tex=Notation(r"\max\left({0}, {1}\right)", ATOM, (0,)), samples=(real, real), accepts="number",
 )  # fmt: skip
 minimum = elementwise(
-    "minimum", np.minimum, accepts="number", samples=(real, real), tex=Notation(r"\min\left({0}, {1}\right)", ATOM, (0,)),
-    partials=(lambda a, b, y: share(b, a), lambda a, b, y: share(a, b)),
+    "minimum", np.minimum, partials=(lambda a, b, y: share(b, a), lambda a, b, y: share(a, b)),
+    tex=Notation(r"\min\left({0}, {1}\right)", ATOM, (0,)), samples=(real, real), accepts="number",
 )  # fmt: skip
 
 
@@ -143,10 +158,19 @@ def share(winner: Tensor, loser: Tensor) -> Tensor:
 
 
 # --- steps: no derivative, by statement -----------------------------------------------------------------------------
-sign = nondifferentiable("sign", np.sign, samples=real, accepts="number", tex=Notation(r"\operatorname{{sign}}\left({0}\right)", ATOM, (0,)))
-floor = nondifferentiable("floor", np.floor, samples=fractional, accepts="float", tex=Notation(r"\lfloor {0} \rfloor", ATOM, (0,)))
-ceil = nondifferentiable("ceil", np.ceil, samples=fractional, accepts="float", tex=Notation(r"\lceil {0} \rceil", ATOM, (0,)))
-round = nondifferentiable("round", np.rint, samples=fractional, accepts="float", tex=Notation(r"\operatorname{{round}}\left({0}\right)", ATOM, (0,)))
+sign: Op = nondifferentiable(
+    "sign", np.sign, samples=real, accepts="number", tex=Notation(r"\operatorname{{sign}}\left({0}\right)", ATOM, (0,)),
+)  # fmt: skip
+floor = nondifferentiable(
+    "floor", np.floor, samples=fractional, accepts="float", tex=Notation(r"\lfloor {0} \rfloor", ATOM, (0,)),
+)  # fmt: skip
+ceil = nondifferentiable(
+    "ceil", np.ceil, samples=fractional, accepts="float", tex=Notation(r"\lceil {0} \rceil", ATOM, (0,)),
+)  # fmt: skip
+round = nondifferentiable(
+    "round", np.rint, samples=fractional, accepts="float",
+    tex=Notation(r"\operatorname{{round}}\left({0}\right)", ATOM, (0,)),
+)  # fmt: skip
 floor_divide = nondifferentiable(
     "floor_divide", np.floor_divide, samples=(integer, integer), accepts="integer",
     tex=Notation(r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", ATOM, (0,)), text=infix("//", PRODUCT, POWER),
@@ -158,10 +182,15 @@ remainder = nondifferentiable(
 
 
 # --- comparisons ----------------------------------------------------------------------------------------------------
+def _between(sign: str) -> Notation:
+    """Comparisons and logic do not chain: a side that is one of them is put in parentheses."""
+    return Notation(f"{{0}} {sign} {{1}}", 0, (SUM,))
+
+
 def _comparison(name: str, compute: Any, sign: str, text: str, accepts: str = "number") -> Any:
     return nondifferentiable(
         name, compute, result=BOOL, samples=(coarse, coarse), accepts=accepts,
-        tex=Notation(f"{{0}} {sign} {{1}}", 0, (SUM,)), text=Notation(f"{{0}} {text} {{1}}", 0, (SUM,)),
+        tex=_between(sign), text=_between(text),
     )  # fmt: skip
 
 
@@ -176,14 +205,17 @@ isnan = nondifferentiable("isnan", np.isnan, result=BOOL, samples=real, accepts=
 
 # --- logic ----------------------------------------------------------------------------------------------------------
 logical_and = nondifferentiable(
-    "logical_and", np.logical_and, samples=(boolean, boolean), accepts="bool", tex=infix(r"\land", 0, SUM), text=infix("&", 0, SUM)
-)
+    "logical_and", np.logical_and, samples=(boolean, boolean), accepts="bool",
+    tex=_between(r"\land"), text=_between("&"),
+)  # fmt: skip
 logical_or = nondifferentiable(
-    "logical_or", np.logical_or, samples=(boolean, boolean), accepts="bool", tex=infix(r"\lor", 0, SUM), text=infix("|", 0, SUM)
-)
+    "logical_or", np.logical_or, samples=(boolean, boolean), accepts="bool",
+    tex=_between(r"\lor"), text=_between("|"),
+)  # fmt: skip
 logical_xor = nondifferentiable(
-    "logical_xor", np.logical_xor, samples=(boolean, boolean), accepts="bool", tex=infix(r"\oplus", 0, SUM), text=infix("^", 0, SUM)
-)
+    "logical_xor", np.logical_xor, samples=(boolean, boolean), accepts="bool",
+    tex=_between(r"\oplus"), text=_between("^"),
+)  # fmt: skip
 logical_not = nondifferentiable(
     "logical_not", np.logical_not, samples=boolean, accepts="bool",
     tex=Notation(r"\lnot {0}", FUNCTION := 3, (ATOM,)), text=Notation("~{0}", FUNCTION, (ATOM,)),
@@ -210,7 +242,8 @@ def _where_samples(rng: np.random.Generator) -> Any:
 
 select = linear(
     "where", np.where, _where_spec, adjoint=_where_adjoint, fixed=(0,), samples=_where_samples,
-    tex=Notation(r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}", ATOM, (0,)), text="where({0}, {1}, {2})",
+    tex=Notation(r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}", ATOM, (0,)),
+    text="where({0}, {1}, {2})",
 )  # fmt: skip
 
 
@@ -227,8 +260,8 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 # --- changing the type ----------------------------------------------------------------------------------------------
 def _cast_samples(rng: np.random.Generator) -> Any:
-    for dtype in ("float32", "float64"):
-        yield Sample((real(rng, (2, 3)),), {"dtype": np.dtype(dtype)})
+    yield Sample((real(rng, (2, 3)),), {"dtype": np.dtype("float64")})
+    yield Sample((real(rng, (2, 3)),), {"dtype": np.dtype("float32")}, smooth=False, label="rounds")
     yield Sample((np.array([-2.7, 0.0, 3.9]),), {"dtype": np.dtype("int32")}, smooth=False)
     yield Sample((np.array([0.0, 0.3]),), {"dtype": np.dtype("bool")}, smooth=False)
     yield Sample((np.array([True, False]),), {"dtype": np.dtype("float32")})
@@ -278,6 +311,6 @@ __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cast", "ceil", "cos", "cosh",
     "divide", "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isnan", "less",
     "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
-    "multiply", "negative", "not_equal", "power", "reciprocal", "relu", "remainder", "round", "sigmoid", "sign", "sin",
-    "sinh", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh", "where",
+    "multiply", "negative", "not_equal", "reciprocal", "relu", "remainder", "round", "sigmoid", "sign", "sin",
+    "sinh", "softplus", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh", "where",
 ]  # fmt: skip

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from kedja.errors import DTypeError, GraphError, ShapeError
+from kedja.errors import DataError, DTypeError, GraphError, ShapeError
 from kedja.graph.dtypes import BOOL, DType
-from kedja.graph.node import Array, Tensor, tensor
+from kedja.graph.node import CONSTANT, Array, Tensor, tensor
 from kedja.graph.shapes import Shape, as_axis, broadcast
-from kedja.ops.elementwise import where
 from kedja.ops.notation import ATOM, Notation
-from kedja.ops.op import linear
+from kedja.ops.op import Op, linear
 from kedja.ops.samples import Sample, distinct
-from kedja.ops.shaping import broadcast_to, cut, flip, reshape
+from kedja.ops.shaping import arange, broadcast_to, change_shape, cut, flip, permute_axes, reshape, reverse, stretch
 
 SUBSCRIPT = Notation("{0}_{{{1}}}", ATOM, (ATOM, 0))
 
 
-def _checked(indices: Tensor) -> None:
+def _checked(indices: Tensor, n: int) -> None:
+    """Refuse what can be refused while the graph is built: positions of the wrong type, known ones out of range."""
     if indices.dtype.kind not in "iu":
         raise DTypeError(f"indices must be integers, got {indices.dtype.name}. Use kj.cast(i, 'int64').")
+    if indices.op is CONSTANT:
+        outside = first_outside(indices.attrs["value"], n)
+        if outside is not None:
+            raise ShapeError(out_of_range(outside, n))
+
+
+def first_outside(indices: Any, n: int) -> int | None:
+    """The first position that an axis of size n does not have."""
+    array = np.asarray(indices)
+    if not array.size or (-n <= int(array.min()) and int(array.max()) < n):
+        return None
+    return int(array[(array < -n) | (array >= n)].flat[0])
+
+
+def out_of_range(position: int, n: int) -> str:
+    """What to say of it."""
+    return f"position {position} is out of range for an axis of size {n}, whose positions are {-n} to {n - 1}"
+
+
+def _inside(indices: Any, n: int) -> Any:
+    """The positions, when an engine has their values; XLA's are checked before the program is run."""
+    outside = first_outside(indices, n)
+    if outside is not None:
+        raise DataError(out_of_range(outside, n))
+    return indices
 
 
 # --- take: whole slices along one axis ------------------------------------------------------------------------------
 def _take_spec(x: Tensor, indices: Tensor, axis: int) -> tuple[Shape, DType]:
-    _checked(indices)
+    _checked(indices, x.shape[axis])
     return x.shape[:axis] + indices.shape + x.shape[axis + 1 :], x.dtype
 
 
@@ -39,7 +65,8 @@ def _take_samples(rng: np.random.Generator) -> Any:
 
 
 gather = linear(
-    "take", lambda x, indices, axis: np.take(x, indices, axis=axis), _take_spec, fixed=(1,), samples=_take_samples,
+    "take", lambda x, indices, axis: np.take(x, _inside(indices, x.shape[axis]), axis=axis), _take_spec, fixed=(1,),
+    samples=_take_samples,
     adjoint=lambda node, g: (scatter_add(node.inputs[0].shape, node.inputs[1], g, node.attrs["axis"]), None),
     tex=SUBSCRIPT, text="take({0}, {1}, axis={axis})",
 )  # fmt: skip
@@ -58,20 +85,22 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
 # --- scatter_add: the adjoint of take -------------------------------------------------------------------------------
 def _scatter(updates: Array, indices: Array, shape: Shape, axis: int) -> Array:
     y = np.zeros(shape, updates.dtype)
-    np.add.at(y, (slice(None),) * axis + (indices,), updates)
+    np.add.at(y, (slice(None),) * axis + (_inside(indices, shape[axis]),), updates)
     return y
 
 
 def _scatter_spec(updates: Tensor, indices: Tensor, shape: Shape, axis: int) -> tuple[Shape, DType]:
-    _checked(indices)
+    _checked(indices, shape[axis])
     needed = shape[:axis] + indices.shape + shape[axis + 1 :]
     if updates.shape != needed:
-        raise ShapeError(f"updates of shape {updates.shape} do not fit: indices {indices.shape} into {shape} need {needed}")
+        raise ShapeError(f"updates {updates.shape} do not fit: indices {indices.shape} into {shape} need {needed}")
     return shape, updates.dtype
 
 
 def _scatter_samples(rng: np.random.Generator) -> Any:
-    for shape, indices, axis in (((5, 3), [0, 4, 4, -1], 0), ((3, 5), [[1, 2], [0, 0]], 1), ((4,), 2, 0), ((3, 2), [], 0)):
+    for shape, indices, axis in (
+        ((5, 3), [0, 4, 4, -1], 0), ((3, 5), [[1, 2], [0, 0]], 1), ((4,), 2, 0), ((3, 2), [], 0),
+    ):  # fmt: skip
         i = np.array(indices, dtype=np.int64)
         yield Sample((distinct(rng, shape[:axis] + i.shape + shape[axis + 1 :]), i), {"shape": shape, "axis": axis})
 
@@ -93,7 +122,7 @@ def scatter_add(shape: Any, indices: Any, updates: Any, axis: int = 0) -> Tensor
 
 # --- one element per position ---------------------------------------------------------------------------------------
 def _along_spec(x: Tensor, indices: Tensor, axis: int) -> tuple[Shape, DType]:
-    _checked(indices)
+    _checked(indices, x.shape[axis])
     rest = [s[:axis] + s[axis + 1 :] for s in (x.shape, indices.shape)]
     if x.ndim != indices.ndim or rest[0] != rest[1]:
         raise ShapeError(f"indices {indices.shape} must have the shape of x, {x.shape}, except along axis {axis}")
@@ -106,25 +135,31 @@ def _along_samples(rng: np.random.Generator) -> Any:
 
 
 pick_along = linear(
-    "take_along_axis", lambda x, indices, axis: np.take_along_axis(x, indices, axis), _along_spec, fixed=(1,),
-    adjoint=lambda node, g: (put_along(g, node.inputs[1], n=node.inputs[0].shape[node.attrs["axis"]], **node.attrs), None),
+    "take_along_axis", lambda x, indices, axis: np.take_along_axis(x, _inside(indices, x.shape[axis]), axis),
+    _along_spec, fixed=(1,),
+    adjoint=lambda node, g: (put_along(g, node.inputs[1], n=_length(node), axis=node.attrs["axis"]), None),
     samples=_along_samples, tex=SUBSCRIPT,
 )  # fmt: skip
 
 
+def _length(node: Tensor) -> int:
+    n: int = node.inputs[0].shape[node.attrs["axis"]]
+    return n
+
+
 def _put(updates: Array, indices: Array, n: int, axis: int) -> Array:
-    y = np.zeros(updates.shape[:axis] + (n,) + updates.shape[axis + 1 :], updates.dtype)
+    y = np.zeros((*updates.shape[:axis], n, *updates.shape[axis + 1 :]), updates.dtype)
     where_ = list(np.ogrid[tuple(slice(k) for k in updates.shape)])
-    where_[axis] = indices
+    where_[axis] = _inside(indices, n)
     np.add.at(y, tuple(where_), updates)
     return y
 
 
 def _put_spec(updates: Tensor, indices: Tensor, n: int, axis: int) -> tuple[Shape, DType]:
-    _checked(indices)
+    _checked(indices, n)
     if updates.shape != indices.shape:
         raise ShapeError(f"updates {updates.shape} and indices {indices.shape} must have the same shape")
-    return updates.shape[:axis] + (n,) + updates.shape[axis + 1 :], updates.dtype
+    return (*updates.shape[:axis], n, *updates.shape[axis + 1 :]), updates.dtype
 
 
 def _put_samples(rng: np.random.Generator) -> Any:
@@ -133,7 +168,7 @@ def _put_samples(rng: np.random.Generator) -> Any:
         yield Sample((distinct(rng, i.shape), i), {"n": n, "axis": axis})
 
 
-put_along = linear(
+put_along: Op = linear(
     "put_along_axis", _put, _put_spec, fixed=(1,), samples=_put_samples, accepts="number",
     adjoint=lambda node, g: (pick_along(g, node.inputs[1], axis=node.attrs["axis"]), None),
 )  # fmt: skip
@@ -194,16 +229,22 @@ def _picked(x: Tensor, parts: list[Any]) -> Tensor:
             if s < 0:
                 flips.append(axis)
                 a, b, s = (a + (count - 1) * s, a + 1, -s) if count else (0, 0, 1)
-            start.append(a), stop.append(max(a, b)), step.append(s)
+            start.append(a)
+            stop.append(max(a, b))
+            step.append(s)
             shape.append(count)
         elif _is_number(part):
             i = operator.index(part)
             if not -n <= i < n:
                 raise ShapeError(f"index {i} is out of range for axis {axis} of size {n} (shape {x.shape})")
-            start.append(i % n), stop.append(i % n + 1), step.append(1)
+            start.append(i % n)
+            stop.append(i % n + 1)
+            step.append(1)
         else:
             _refuse_mask(part)
-            start.append(0), stop.append(n), step.append(1)
+            start.append(0)
+            stop.append(n)
+            step.append(1)
             advanced.append((len(shape), index_tensor(part)))
             shape.append(n)
         axis += 1
@@ -245,11 +286,33 @@ def _points(x: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     sizes = [x.shape[a] for a in axes]
     flat: Tensor | None = None
     for (_, index), n in zip(advanced, sizes, strict=True):
-        inside = broadcast_to(where(index < 0, index + n, index), shape)
+        counted = take(arange(n, index.dtype), index)  # from the front, and checked one axis at a time
+        inside = broadcast_to(counted, shape)
         flat = inside if flat is None else flat * n + inside
     assert flat is not None
     before, after = x.shape[: axes[0]], x.shape[axes[-1] + 1 :]
     return take(reshape(x, (*before, int(np.prod(sizes)), *after)), flat, axes[0])
 
+
+def read_as_positions(order: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, int]]:
+    """(node, index op, axis size) for the nodes whose elements an op takes as positions, moved about or not."""
+    found = []
+    for op_node in order:
+        if op_node.op in SIZE_OF_AXIS:
+            n = SIZE_OF_AXIS[op_node.op](op_node)
+            node = op_node.inputs[1]
+            while node.op in MOVES_ONLY:
+                node = node.inputs[0]
+            found.append((node, op_node, n))
+    return found
+
+
+SIZE_OF_AXIS: dict[Any, Any] = {
+    gather: _length,
+    scatter: lambda node: node.attrs["shape"][node.attrs["axis"]],
+    pick_along: _length,
+    put_along: lambda node: node.attrs["n"],
+}
+MOVES_ONLY = {change_shape, permute_axes, reverse, stretch}
 
 __all__ = ["scatter_add", "take", "take_along_axis"]

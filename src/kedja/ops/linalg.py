@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from kedja.graph.dtypes import DType
-from kedja.graph.node import Tensor, same_dtype, tensor
-from kedja.graph.shapes import Shape, matmul_shape
+from kedja.graph.node import Tensor, same_dtype
+from kedja.graph.shapes import Shape, matmul_shape, size
 from kedja.ops.notation import PRODUCT, infix
-from kedja.ops.op import bilinear, located, operands
+from kedja.ops.op import Op, bilinear, located, operands
 from kedja.ops.samples import arrays
 from kedja.ops.shaping import reshape, swap_last
 
@@ -19,19 +19,24 @@ def _product_spec(a: Tensor, b: Tensor) -> tuple[Shape, DType]:
     return matmul_shape(a.shape, b.shape), same_dtype((a, b))
 
 
-product = bilinear(
+product: Op = bilinear(
     "matmul", np.matmul, _product_spec,
-    adjoints=(lambda node, g: product(g, swap_last(node.inputs[1])), lambda node, g: product(swap_last(node.inputs[0]), g)),
+    adjoints=(lambda node, g: product(g, swap_last(node.inputs[1])),
+              lambda node, g: product(swap_last(node.inputs[0]), g)),
     tex=infix(r"\,", PRODUCT), text=infix("@", PRODUCT), accepts="number",
-    samples=arrays(([(3, 4), (4, 2)], {}), ([(1, 1), (1, 1)], {}), ([(5, 3, 4), (5, 4, 2)], {}), ([(3, 4), (5, 4, 2)], {}),
-                   ([(2, 1, 3, 2), (5, 2, 2)], {}), ([(0, 3), (3, 2)], {}), ([(2, 0), (0, 3)], {})),
+    samples=arrays(([(3, 4), (4, 2)], {}), ([(1, 1), (1, 1)], {}), ([(5, 3, 4), (5, 4, 2)], {}),
+                   ([(3, 4), (5, 4, 2)], {}), ([(2, 1, 3, 2), (5, 2, 2)], {}), ([(0, 3), (3, 2)], {}),
+                   ([(2, 0), (0, 3)], {})),
 )  # fmt: skip
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """a @ b: (…, n, k) @ (…, k, m) → (…, n, m); leading axes broadcast, a vector counts as a row (left) or column (right).
+    """a @ b: (…, n, k) @ (…, k, m) → (…, n, m).
 
-    >>> matmul(tensor([[1.0, 2.0]]), tensor([[3.0], [4.0]])).numpy().tolist()
+    Leading axes broadcast; a vector counts as a row on the left and as a column on the right.
+
+    >>> import kedja as kj
+    >>> kj.matmul(kj.tensor([[1.0, 2.0]]), kj.tensor([[3.0], [4.0]])).numpy().tolist()
     [[11.0]]
     """
     a, b = operands("matmul", (a, b))
@@ -42,7 +47,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     if a.ndim >= 2 and b.ndim >= 2 and not (a.ndim > 2 and b.ndim == 2):
         return product(a, b)
     # One matrix for all rows: a single large product, whose adjoint is one too.
-    rows = reshape(a, (-1, a.shape[-1])) if 0 not in a.shape else reshape(a, (int(np.prod(a.shape[:-1], dtype=int)), a.shape[-1]))
+    rows = reshape(a, (size(a.shape[:-1]), a.shape[-1]))
     if b.ndim <= 2:
         return reshape(product(rows, b if b.ndim == 2 else reshape(b, (-1, 1))), shape)
     return reshape(product(reshape(a, (1, -1)), b), shape)
@@ -51,7 +56,8 @@ def matmul(a: Any, b: Any) -> Tensor:
 def dot(a: Any, b: Any) -> Tensor:
     """Scalar product of two vectors, Σ aᵢbᵢ.
 
-    >>> dot(tensor([1.0, 2.0]), tensor([3.0, 4.0])).item()
+    >>> import kedja as kj
+    >>> kj.dot(kj.tensor([1.0, 2.0]), kj.tensor([3.0, 4.0])).item()
     11.0
     """
     return matmul(a, b)

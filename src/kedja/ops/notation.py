@@ -33,9 +33,7 @@ def infix(sign: str, level: int, right: int | None = None) -> Notation:
     return Notation(f"{{0}} {sign} {{1}}", level, (level, level if right is None else right))
 
 
-def function_notation(
-    name: str, tex: str | Notation | None, text: str | Notation | None
-) -> tuple[Notation, Notation]:
+def function_notation(name: str, tex: str | Notation | None, text: str | Notation | None) -> tuple[Notation, Notation]:
     r"""The two notations of an op from what its stanza says: a template alone is a function, written before its input.
 
     >>> function_notation("tanh", r"\tanh {0}", None)[1].template

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import DTypeError, GraphError, KedjaError
-from kedja.graph.dtypes import BOOL, DType, as_array, is_float
-from kedja.graph.node import CONSTANT, Array, Tensor, same_dtype, tensor
+from kedja.graph.dtypes import BOOL, DType, as_array, holds_typed, is_float
+from kedja.graph.node import Array, Tensor, constant, is_literal, same_dtype, tensor
 from kedja.graph.scope import Source, caller
 from kedja.graph.shapes import Shape, broadcast
 from kedja.ops.notation import Notation, function_notation
@@ -60,16 +60,19 @@ class Op:
         self.tex, self.text = function_notation(name, tex, text)
         self.samples = samples
         self.accepts = accepts
-        self.__doc__ = doc
+        self.takes = ACCEPTS[accepts]
+        self.doc = doc
         OPS[name] = self
 
     def __call__(self, *inputs: Any, **attrs: Any) -> Tensor:
         """A node of this op."""
-        for x in inputs:
-            if not isinstance(x, Tensor):
-                inputs = operands(self.name, inputs)
-                break
         try:
+            for x in inputs:
+                if not isinstance(x, Tensor):
+                    inputs = operands(self.name, inputs)
+                    break
+            if inputs and not self.takes(inputs[0].dtype):
+                raise DTypeError(self.refusal(inputs[0].dtype))
             shape, dtype = self.infer(*inputs, **attrs)
         except KedjaError as error:
             raise located(error, self.name) from None
@@ -82,6 +85,12 @@ class Op:
     def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
         """Forward mode: how the output moves when the inputs move by `tangents` (None: not at all)."""
         raise missing_rule(node)
+
+    def refusal(self, dtype: DType) -> str:
+        """What to say of inputs of a type the op is not defined for."""
+        wanted = {"float": "floating-point", "number": "numeric", "bool": "boolean"}.get(self.accepts, self.accepts)
+        fix = {"bool": "Compare first, as in x > 0.", "integer": "Use kj.cast(x, 'int64')."}
+        return f"needs {wanted} tensors, got {dtype.name}. " + fix.get(self.accepts, "Use kj.cast(x, 'float32').")
 
     def __repr__(self) -> str:
         return f"kedja.ops.{self.name}"
@@ -103,38 +112,53 @@ def located(error: KedjaError, name: str) -> KedjaError:
 
 
 def operands(name: str, values: Iterable[Any]) -> tuple[Tensor, ...]:
-    """Tensors from what a user wrote beside a tensor: Python numbers and float64 arrays take the tensor's type."""
+    """Tensors from what a user wrote beside a tensor.
+
+    Python numbers, lists of them and float64 arrays take the type of the tensor. Everything else (float32 and integer
+    arrays, NumPy's integers) has a type of its own, keeps it, and must match.
+    """
     values = tuple(values)
     like = next((v.dtype for v in values if isinstance(v, Tensor)), None)
-    return tuple(v if isinstance(v, Tensor) else operand(name, v, like) for v in values)
+    if like is None:
+        like = next((as_array(v).dtype for v in values if not adapts(v)), None)
+    return tuple(operand(name, v, like) for v in values)
 
 
 def operand(name: str, value: Any, like: DType | None) -> Tensor:
-    """One such tensor; an error when the number cannot be held by the type `like`."""
-    if like is None:
-        return tensor(value)
-    kind = type(value)
-    if kind is float or kind is int:
-        if is_float(like):
-            return tensor(value, dtype=like)
-        if kind is int and like.kind in "iu":
-            return tensor(value, dtype=like)
-    array = as_array(value) if hasattr(value, "dtype") else np.asarray(value)
-    if is_float(like) and (array.dtype == np.float64 or not hasattr(value, "dtype")) and array.dtype.kind in "iuf":
-        return tensor(value, dtype=like)
-    if is_float(like) and array.dtype.kind == "f" and np.asarray(value).dtype == np.float64:
-        return tensor(value, dtype=like)
-    if array.dtype.kind == "f" and like.kind in "iub" and not hasattr(value, "dtype"):
+    """One of them, beside a tensor of type `like`; an error when that type cannot hold the number."""
+    if isinstance(value, Tensor):
+        return value
+    if like is not None and type(value) in (float, int) and is_float(like):  # by far the most common: 2 * x
+        return constant(np.array(value, like), literal=True)
+    if like is None or not adapts(value):
+        return literal(value)
+    found = np.asarray(value)
+    if is_float(like) and found.dtype.kind != "b":
+        return literal(value, like)
+    if like.kind in "iu" and (found.dtype.kind in "iu" or not found.size):
+        return literal(value, like)
+    if found.dtype.kind == "f":
         raise DTypeError(
-            f"{name}: {value!r} does not fit beside a {like.name} tensor: kedja never promotes silently. "
+            f"{value!r} does not fit beside a {like.name} tensor: kedja never promotes silently. "
             "Convert the tensor with kj.cast(x, 'float32')."
         )
-    if array.dtype.kind in "iu" and like.kind in "iu" and not hasattr(value, "dtype"):
-        return tensor(value, dtype=like)
-    return tensor(value)
+    return literal(value)
 
 
-ACCEPTS = {
+def adapts(value: Any) -> bool:
+    """Whether a value takes the type of the tensor beside it."""
+    if not holds_typed(value):
+        return True
+    return isinstance(value, np.ndarray | np.generic | list | tuple) and np.asarray(value).dtype == np.float64
+
+
+def literal(value: Any, dtype: DType | None = None) -> Tensor:
+    """A number or array written in an expression."""
+    node = tensor(value, dtype=dtype)
+    return constant(node.attrs["value"], literal=True)
+
+
+ACCEPTS: dict[str, Callable[[DType], bool]] = {
     "float": lambda d: is_float(d),
     "number": lambda d: d.kind in "iu" or is_float(d),
     "integer": lambda d: d.kind in "iu",
@@ -158,14 +182,13 @@ class Elementwise(Op):
         self.result = result
         self.arity = len(domains)
         super().__init__(name, compute, self._infer, samples=elementwise_samples(domains), **more)
-        self._accepts = ACCEPTS[self.accepts]
 
     def __call__(self, *inputs: Any) -> Tensor:
         """A node of this op; the common case, one tensor or two of the same shape and type, is quick."""
         if len(inputs) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} tensors, got {len(inputs)}")
         first = inputs[0]
-        if isinstance(first, Tensor) and self._accepts(first.dtype):
+        if isinstance(first, Tensor) and self.takes(first.dtype):
             if len(inputs) == 1:
                 return Tensor(self, inputs, {}, first.shape, self.result or first.dtype)
             second = inputs[1]
@@ -175,10 +198,6 @@ class Elementwise(Op):
 
     def _infer(self, *inputs: Tensor) -> Spec:
         dtype = same_dtype(inputs)
-        if not self._accepts(dtype):
-            wanted = {"float": "floating-point", "number": "numeric", "bool": "boolean"}.get(self.accepts, self.accepts)
-            fix = "kj.cast(x, 'float32')" if self.accepts != "bool" else "a comparison such as x > 0"
-            raise DTypeError(f"needs {wanted} tensors, got {dtype.name}. Use {fix}.")
         shape = inputs[0].shape if len(inputs) == 1 else broadcast([x.shape for x in inputs])
         return shape, self.result or dtype
 
@@ -213,9 +232,10 @@ def scaled(tangent: Tensor, partial: Any) -> Tensor:
             return tangent
         if partial == -1:
             return -tangent
-    elif tangent.op is CONSTANT and not tangent.shape and tangent.attrs["value"] == 1:
+    elif is_literal(tangent) and not tangent.shape and tangent.attrs["value"] == 1:
         return partial
-    return tangent * partial
+    product: Tensor = tangent * partial
+    return product
 
 
 class Linear(Op):
@@ -223,7 +243,9 @@ class Linear(Op):
 
     kind = "linear"
 
-    def __init__(self, name: str, compute: Any, infer: Infer, *, adjoint: Any, fixed: tuple[int, ...] = (), **more: Any):
+    def __init__(
+        self, name: str, compute: Any, infer: Infer, *, adjoint: Any, fixed: tuple[int, ...] = (), **more: Any
+    ) -> None:
         super().__init__(name, compute, infer, **more)
         self.adjoint = adjoint
         self.fixed = fixed
@@ -299,11 +321,11 @@ class ByHand(Op):
         return moved
 
 
-def elementwise(name: str, compute: Any, *, partials: Sequence[Any], tex: Any, samples: Any, **more: Any) -> Elementwise:
+def elementwise(
+    name: str, compute: Any, *, partials: Sequence[Any], tex: Any, samples: Any, **more: Any
+) -> Elementwise:
     """A differentiable function of numbers. `partials`: one callable (x₁, …, y) → ∂y/∂xᵢ per input."""
-    return Elementwise(
-        name, compute, partials=partials, tex=tex, samples=samples, **{"accepts": "float", **more}
-    )
+    return Elementwise(name, compute, partials=partials, tex=tex, samples=samples, **{"accepts": "float", **more})
 
 
 def linear(name: str, compute: Any, infer: Infer, *, adjoint: Any, samples: Any, **more: Any) -> Linear:

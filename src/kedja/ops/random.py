@@ -1,4 +1,4 @@
-"""Random numbers from explicit keys and counters: Threefry-2×32 (Salmon et al. 2011, 20 rounds), the same on every engine.
+"""Random numbers from explicit keys and counters, the same on every engine: Threefry-2×32 (Salmon et al. 2011).
 
 There is no hidden generator. A key is two 32-bit words; `fold` derives another key from it and a number; the bits of
 a key depend on nothing else. So a run is repeated exactly from its seed, on either engine, and after a resume.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import DTypeError, GraphError, ShapeError
-from kedja.graph.dtypes import DType, as_dtype, get_default_dtype
+from kedja.graph.dtypes import DType, as_dtype, get_default_dtype, is_float
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.shapes import Shape, as_shape, size
 from kedja.ops.elementwise import cast, cos, log, remainder, sqrt
@@ -58,7 +58,7 @@ def _fold(key: Array, number: Array) -> Array:
 
 def _checked_key(key: Tensor) -> None:
     if key.shape != (2,) or key.dtype != UINT32:
-        raise DTypeError(f"a key is two uint32 words, got {key.dtype.name} {key.shape}. Make one with kj.random.key(seed).")
+        raise DTypeError(f"a key is two uint32 words, got {key.dtype.name} {key.shape}. Use kj.random.key(seed).")
 
 
 def _bits_spec(key: Tensor, shape: Shape) -> tuple[Shape, DType]:
@@ -94,18 +94,33 @@ def _unit_samples(rng: np.random.Generator) -> Any:
     yield Sample((np.array([0, 2**32 - 1], np.uint32),), {"dtype": np.dtype(np.float64)})
 
 
+def _unit(bits: Array, dtype: DType) -> Any:
+    kept = bits >> np.uint32(dropped_bits(dtype))
+    return kept.astype(dtype) * dtype.type(2.0 ** (dropped_bits(dtype) - 32))
+
+
 random_bits = nondifferentiable(
     "random_bits", _bits, _bits_spec, samples=_bits_samples, tex=r"\operatorname{{bits}}\left({0}\right)"
 )
-fold_key = nondifferentiable("fold_key", _fold, _fold_spec, samples=_fold_samples, tex=r"\operatorname{{fold}}\left({*}\right)")
+fold_key = nondifferentiable(
+    "fold_key", _fold, _fold_spec, samples=_fold_samples, tex=r"\operatorname{{fold}}\left({*}\right)"
+)
 unit_interval = nondifferentiable(  # the upper 24 bits (all 32 for float64): every result is exact, and below 1
-    "unit_interval", lambda bits, dtype: (bits >> np.uint32(_dropped(dtype))).astype(dtype) * dtype.type(2.0 ** (_dropped(dtype) - 32)),
-    lambda bits, dtype: (bits.shape, dtype), samples=_unit_samples, tex=Notation(r"2^{{-32}} {0}", PRODUCT, (ATOM,)),
+    "unit_interval", _unit, lambda bits, dtype: (bits.shape, dtype), samples=_unit_samples,
+    tex=Notation(r"2^{{-32}} {0}", PRODUCT, (ATOM,)),
 )  # fmt: skip
 
 
-def _dropped(dtype: DType) -> int:
-    return 0 if dtype.itemsize == 8 else 8
+def dropped_bits(dtype: DType) -> int:
+    """How many of 32 random bits a type has no room for, so that the rest are held exactly."""
+    return {8: 0, 4: 8}.get(dtype.itemsize, 24 if dtype.name == "bfloat16" else 21)
+
+
+def _float_type(name: str, dtype: Any) -> DType:
+    found = get_default_dtype() if dtype is None else as_dtype(dtype)
+    if not is_float(found):
+        raise DTypeError(f"{name} gives floating-point numbers, not {found.name}. Use kj.random.integers.")
+    return found
 
 
 def key(seed: int) -> Tensor:
@@ -132,10 +147,8 @@ def fold(parent: Any, number: Any) -> Tensor:
     >>> bool((fold(key(1), 0).numpy() != fold(key(1), 1).numpy()).all())
     True
     """
-    if isinstance(number, str):
-        number = int.from_bytes(hashlib.sha256(number.encode()).digest()[:4], "little")
     if not isinstance(number, Tensor):
-        number = tensor(np.asarray(number, np.int64))
+        number = tensor(np.asarray(_word(number), np.int64))
     return fold_key(tensor(parent), number)
 
 
@@ -154,7 +167,7 @@ def uniform(key: Any, shape: Any = (), low: float = 0.0, high: float = 1.0, dtyp
     >>> uniform(key(0), (2, 3)).shape
     (2, 3)
     """
-    found = get_default_dtype() if dtype is None else as_dtype(dtype)
+    found = _float_type("uniform", dtype)
     u = unit_interval(bits(key, shape), dtype=found)
     return u if (low, high) == (0.0, 1.0) else u * (high - low) + low
 
@@ -165,7 +178,7 @@ def normal(key: Any, shape: Any = (), mean: Any = 0.0, std: Any = 1.0, dtype: An
     >>> normal(key(0), (1000,)).numpy().std().round(1).item()
     1.0
     """
-    found = get_default_dtype() if dtype is None else as_dtype(dtype)
+    found = _float_type("normal", dtype)
     whole = as_shape(shape)
     u = uniform(key, (2, *whole), dtype=found)
     z = sqrt(-2.0 * log(1.0 - u[0])) * cos((2.0 * math.pi) * u[1])
@@ -181,8 +194,8 @@ def bernoulli(key: Any, p: Any, shape: Any = ()) -> Tensor:
     """
     if isinstance(p, float | int) and not 0 <= p <= 1:
         raise GraphError(f"a probability lies between 0 and 1, got {p}")
-    dtype = p.dtype if isinstance(p, Tensor) else np.float32
-    return uniform(key, shape, dtype=dtype) < p
+    drawn: Tensor = uniform(key, shape, dtype=p.dtype if isinstance(p, Tensor) else np.float32) < p
+    return drawn
 
 
 def integers(key: Any, low: int, high: int, shape: Any = (), dtype: Any = "int64") -> Tensor:
@@ -213,9 +226,16 @@ def permutation_array(words: Array, n: int) -> Array:
 
 def fold_array(words: Array, number: int | str) -> Array:
     """`fold` at once, on arrays."""
+    return _fold(words, np.asarray(_word(number)))
+
+
+def _word(number: int | str) -> int:
+    """The 32-bit word a number or a name is folded as."""
     if isinstance(number, str):
-        number = int.from_bytes(hashlib.sha256(number.encode()).digest()[:4], "little")
-    return _fold(words, np.asarray(number))
+        return int.from_bytes(hashlib.sha256(number.encode()).digest()[:4], "little")
+    if not 0 <= number < 2**32:
+        raise GraphError(f"a key is folded with a whole number from 0 to 2**32 - 1 or a name, got {number!r}")
+    return int(number)
 
 
 __all__ = ["bernoulli", "bits", "fold", "integers", "key", "normal", "permutation", "uniform"]

@@ -10,9 +10,9 @@ from kedja.errors import DTypeError, ShapeError
 from kedja.graph.dtypes import BOOL, INT64, DType, is_float
 from kedja.graph.node import Tensor, tensor
 from kedja.graph.shapes import Shape, as_axes, as_axis
-from kedja.ops.elementwise import cast, exp, log, stop_gradient, where
-from kedja.ops.notation import ATOM, FUNCTION, PRODUCT, Notation
-from kedja.ops.op import by_hand, linear, nondifferentiable
+from kedja.ops.elementwise import cast, exp, isfinite, log, stop_gradient, where
+from kedja.ops.notation import FUNCTION, PRODUCT, Notation
+from kedja.ops.op import Op, by_hand, linear, nondifferentiable
 from kedja.ops.samples import Sample, arrays, boolean
 from kedja.ops.shaping import broadcast_to, flip, reshape
 
@@ -32,8 +32,9 @@ def _spread(node: Tensor, g: Tensor) -> Tensor:
 
 
 REDUCTIONS = arrays(
-    ([(3, 4)], {"axes": (0,)}), ([(3, 4)], {"axes": (1,)}), ([(2, 3, 4)], {"axes": (0, 2)}), ([(3, 4)], {"axes": (0, 1)}),
-    ([(5,)], {"axes": (0,)}), ([(1, 1)], {"axes": (0,)}), ([()], {"axes": ()}), ([(2, 3)], {"axes": ()}),
+    ([(3, 4)], {"axes": (0,)}), ([(3, 4)], {"axes": (1,)}), ([(2, 3, 4)], {"axes": (0, 2)}),
+    ([(3, 4)], {"axes": (0, 1)}), ([(5,)], {"axes": (0,)}), ([(1, 1)], {"axes": (0,)}),
+    ([()], {"axes": ()}), ([(2, 3)], {"axes": ()}),
 )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """
     x = tensor(x)
     top = stop_gradient(max(x, axis, keepdims=True))
-    top = where(top.dtype.type(np.inf) > abs(top), top, 0.0)  # −∞ − (−∞) would not be a number
+    top = where(isfinite(top), top, 0.0)  # −∞ − (−∞) would not be a number
     y = log(sum(exp(x - top), axis, keepdims=True)) + top
     return y if keepdims else reshape(y, sum(x, axis).shape)
 
@@ -163,8 +164,12 @@ def _logical_samples(rng: np.random.Generator) -> Any:
         yield Sample((boolean(rng, shape),), {"axes": axes})
 
 
-reduce_all = nondifferentiable("all", lambda x, axes: np.all(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\forall {0}")
-reduce_any = nondifferentiable("any", lambda x, axes: np.any(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\exists {0}")
+reduce_all = nondifferentiable(
+    "all", lambda x, axes: np.all(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\forall {0}",
+)  # fmt: skip
+reduce_any = nondifferentiable(
+    "any", lambda x, axes: np.any(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\exists {0}",
+)  # fmt: skip
 
 
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
@@ -186,10 +191,10 @@ def any(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
 
 
 def _boolean(name: str, x: Any) -> Tensor:
-    x = tensor(x)
-    if x.dtype != BOOL:
-        raise DTypeError(f"{name} needs booleans, got {x.dtype.name}. Compare first, as in x > 0.")
-    return x
+    found = tensor(x)
+    if found.dtype != BOOL:
+        raise DTypeError(f"{name} needs booleans, got {found.dtype.name}. Compare first, as in x > 0.")
+    return found
 
 
 # --- where the largest stands, and order ----------------------------------------------------------------------------
@@ -252,7 +257,7 @@ def _placed(op: Any, x: Any, axis: Any) -> Tensor:
 
 
 # --- running sum ----------------------------------------------------------------------------------------------------
-running_sum = linear(
+running_sum: Op = linear(
     "cumsum", lambda x, axis: np.cumsum(x, axis=axis, dtype=x.dtype), lambda x, axis: (x.shape, x.dtype),
     adjoint=lambda node, g: flip(running_sum(flip(g, node.attrs["axis"]), **node.attrs), node.attrs["axis"]),
     samples=arrays(([(3, 4)], {"axis": 0}), ([(3, 4)], {"axis": 1}), ([(0,)], {"axis": 0}), ([(1,)], {"axis": 0})),

@@ -30,7 +30,7 @@ Samples = Callable[[np.random.Generator], Iterable[Sample]]
 
 def real(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Any number, away from the kink at 0 so that perturbation does not step over it."""
-    return rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
+    return np.asarray(rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape))
 
 
 def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -58,12 +58,12 @@ def above_one(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 def fractional(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Numbers that are not near a whole number or a half."""
-    return rng.integers(-5, 5, shape) + rng.choice([0.2, 0.3, 0.7, 0.8], shape)
+    return np.asarray(rng.integers(-5, 5, shape) + rng.choice([0.2, 0.3, 0.7, 0.8], shape))
 
 
 def integer(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Whole numbers, none of them 0, with repetitions."""
-    return rng.integers(1, 4, shape) * rng.choice([-1, 1], shape)
+    return np.asarray(rng.integers(1, 4, shape) * rng.choice([-1, 1], shape))
 
 
 def boolean(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -12,7 +12,7 @@ from kedja.graph.dtypes import DType, as_dtype, get_default_dtype
 from kedja.graph.node import Array, Tensor, same_dtype, tensor
 from kedja.graph.shapes import Shape, as_axes, as_axis, as_shape, broadcast, reshaped
 from kedja.ops.notation import ATOM, POWER, Notation
-from kedja.ops.op import linear, nondifferentiable
+from kedja.ops.op import Op, linear, nondifferentiable
 from kedja.ops.samples import Sample, arrays
 
 AS_IS = Notation("{0}", ATOM, (ATOM,))  # formulas show what is multiplied, not how it is laid out
@@ -45,7 +45,7 @@ def expand_dims(x: Any, axis: int) -> Tensor:
     """
     x = tensor(x)
     at = as_axis(axis, x.ndim + 1)
-    return reshape(x, x.shape[:at] + (1,) + x.shape[at:])
+    return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
 
 
 def squeeze(x: Any, axis: Any = None) -> Tensor:
@@ -62,7 +62,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
 
 
 # --- transpose ------------------------------------------------------------------------------------------------------
-permute_axes = linear(
+permute_axes: Op = linear(
     "transpose", lambda x, axes: np.transpose(x, axes), lambda x, axes: (tuple(x.shape[a] for a in axes), x.dtype),
     adjoint=lambda node, g: permute_axes(g, axes=tuple(int(i) for i in np.argsort(node.attrs["axes"]))),
     tex=Notation(r"{0}^{{T}}", POWER, (ATOM,)), text=Notation("{0}.T", ATOM, (ATOM,)),
@@ -147,7 +147,8 @@ def _cut_adjoint(node: Tensor, g: Tensor) -> Tensor:
 cut = linear(
     "slice", _cut, _cut_spec, adjoint=_cut_adjoint, tex=Notation("{0}", ATOM, (ATOM,)),
     samples=arrays(([(5, 4)], {"start": (1, 0), "stop": (4, 4), "step": (1, 2)}),
-                   ([(6,)], {"start": (0,), "stop": (6,), "step": (3,)}), ([(6,)], {"start": (2,), "stop": (2,), "step": (1,)}),
+                   ([(6,)], {"start": (0,), "stop": (6,), "step": (3,)}),
+                   ([(6,)], {"start": (2,), "stop": (2,), "step": (1,)}),
                    ([()], {"start": (), "stop": (), "step": ()})),
 )  # fmt: skip
 
@@ -155,14 +156,13 @@ cut = linear(
 def _pad(x: Array, low: Shape, high: Shape, interior: Shape) -> Array:
     sizes = _padded_shape(x.shape, low, high, interior)
     y = np.zeros(sizes, x.dtype)
-    y[tuple(slice(a, a + (n - 1) * (i + 1) + 1 if n else a, i + 1) for a, n, i in zip(low, x.shape, interior, strict=True))] = x
+    spans = zip(low, x.shape, interior, strict=True)
+    y[tuple(slice(a, a + (n - 1) * (i + 1) + 1 if n else a, i + 1) for a, n, i in spans)] = x
     return y
 
 
 def _padded_shape(shape: Shape, low: Shape, high: Shape, interior: Shape) -> Shape:
-    return tuple(
-        a + n + b + i * max(n - 1, 0) for n, a, b, i in zip(shape, low, high, interior, strict=True)
-    )
+    return tuple(a + n + b + i * max(n - 1, 0) for n, a, b, i in zip(shape, low, high, interior, strict=True))
 
 
 def _pad_adjoint(node: Tensor, g: Tensor) -> Tensor:
@@ -176,7 +176,8 @@ pad_zeros = linear(
     "pad", _pad, lambda x, low, high, interior: (_padded_shape(x.shape, low, high, interior), x.dtype),
     adjoint=_pad_adjoint, tex=Notation("{0}", ATOM, (ATOM,)),
     samples=arrays(([(2, 3)], {"low": (1, 0), "high": (0, 2), "interior": (0, 0)}),
-                   ([(3,)], {"low": (0,), "high": (1,), "interior": (2,)}), ([(0,)], {"low": (1,), "high": (1,), "interior": (0,)})),
+                   ([(3,)], {"low": (0,), "high": (1,), "interior": (2,)}),
+                   ([(0,)], {"low": (1,), "high": (1,), "interior": (0,)})),
 )  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def pad(x: Any, widths: Any) -> Tensor:
     return pad_zeros(x, low=tuple(p[0] for p in pairs), high=tuple(p[1] for p in pairs), interior=(0,) * x.ndim)
 
 
-reverse = linear(
+reverse: Op = linear(
     "flip", lambda x, axes: np.flip(x, axes), lambda x, axes: (x.shape, x.dtype),
     adjoint=lambda node, g: reverse(g, **node.attrs),
     samples=arrays(([(3, 4)], {"axes": (0,)}), ([(3, 4)], {"axes": (0, 1)}), ([(0,)], {"axes": (0,)})),
@@ -215,10 +216,10 @@ def flip(x: Any, axis: Any = None) -> Tensor:
 def _joined(*parts: Tensor, axis: int) -> tuple[Shape, DType]:
     first = parts[0].shape
     for p in parts[1:]:
-        if len(p.shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(first, p.shape, strict=True)) if i != axis):
-            raise ShapeError(f"shapes {first} and {p.shape} cannot be joined along axis {axis}: the other axes must be equal")
+        if len(p.shape) != len(first) or p.shape[:axis] != first[:axis] or p.shape[axis + 1 :] != first[axis + 1 :]:
+            raise ShapeError(f"shapes {first} and {p.shape} do not join along axis {axis}: the others must be equal")
     n = sum(p.shape[axis] for p in parts)
-    return first[:axis] + (n,) + first[axis + 1 :], same_dtype(parts)
+    return (*first[:axis], n, *first[axis + 1 :]), same_dtype(parts)
 
 
 def _split_back(node: Tensor, g: Tensor) -> list[Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.graph.node import Array, Tensor, tensor
+from kedja.graph.node import Array, Tensor
 from kedja.graph.shapes import as_axis
 from kedja.ops.notation import ATOM, Notation
 from kedja.ops.op import Messages, by_hand, operands
@@ -41,9 +41,10 @@ normalised_exp = by_hand(
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
-    """eˣ / Σ eˣ along the axis: positive numbers that add up to 1. The largest x is taken out first, so nothing overflows.
+    """eˣ / Σ eˣ along the axis: positive numbers that add up to 1. The largest x is taken out first: no overflow.
 
-    >>> softmax(tensor([0.0, 0.0])).numpy().tolist()
+    >>> import kedja as kj
+    >>> kj.softmax(kj.tensor([0.0, 0.0])).numpy().tolist()
     [0.5, 0.5]
     """
     x = operands("softmax", (x,))[0]
@@ -53,11 +54,12 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """ln softmax(x) = x − ln Σ eˣ, without the underflow that taking the logarithm of a softmax has.
 
-    >>> log_softmax(tensor([0.0, -1000.0])).numpy().tolist()
+    >>> import kedja as kj
+    >>> kj.log_softmax(kj.tensor([0.0, -1000.0])).numpy().tolist()
     [0.0, -1000.0]
     """
-    x = operands("log_softmax", (x,))[0]
-    return x - logsumexp(x, axis=axis, keepdims=True)
+    z = operands("log_softmax", (x,))[0]
+    return z - logsumexp(z, axis=axis, keepdims=True)
 
 
 __all__ = ["log_softmax", "softmax"]
