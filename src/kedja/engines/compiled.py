@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kedja.engines.engine import CompileReport, Engine, Program, choose
-from kedja.graph.dtypes import as_array
+from kedja.graph.dtypes import as_array, get_default_dtype
 from kedja.graph.node import Tensor, constant
 from kedja.graph.trace import flatten, is_tracing, trace, unflatten
 
@@ -26,15 +26,13 @@ class Compiled:
         update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
-        leaves, nest = flatten(args)
         if is_tracing():
             return self.function(*args)
+        leaves, nest = flatten(args)
         arrays = [x.numpy() if isinstance(x, Tensor) else as_array(x) for x in leaves]
-        key = (repr(nest), tuple((a.shape, a.dtype.name) for a in arrays))
+        key = (repr(nest), tuple((a.shape, a.dtype.name) for a in arrays), get_default_dtype())
         if key not in self._programs:
-            graph = trace(
-                lambda *nodes: self.function(*unflatten(nest, nodes)), [(a.shape, a.dtype) for a in arrays]
-            )
+            graph = trace(lambda *nodes: self.function(*unflatten(nest, nodes)), [(a.shape, a.dtype) for a in arrays])
             self._programs[key] = choose(self.engine, graph).program(graph), graph.structure
         program, structure = self._programs[key]
         new, outputs = program([v.raw for v in program.variables], arrays)

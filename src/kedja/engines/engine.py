@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kedja.errors import one_of
+from kedja.errors import ShapeError, one_of
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
@@ -17,6 +17,7 @@ from kedja.graph.variables import Variable
 __all__ = ["CompileReport", "Engine", "Loop", "LoopResult", "Program", "choose", "get_engine"]
 
 Array = np.ndarray[Any, Any]
+LOOP_STEPS = 65536  # the most steps of one call of a loop over the whole data: the rows of its table of outputs
 TINY, MANY_TINY = 64, 2000  # XLA's compile time is quadratic in the number of tiny nodes: 20 s at 5,000
 
 
@@ -50,6 +51,13 @@ class Program(Protocol):
     def __call__(self, state: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]: ...
 
 
+def check_shapes(graph: Graph, inputs: Sequence[Any]) -> None:
+    """Refuse values of other shapes than the graph was traced for."""
+    for x, t in zip(inputs, graph.inputs, strict=True):
+        if np.shape(x) != t.shape:
+            raise ShapeError(f"the program was traced for {t.shape}, got {np.shape(x)}")
+
+
 @dataclass
 class LoopResult:
     """What a stretch of steps gave: state after it, the outputs of each step (rows), and how far it came."""
@@ -63,9 +71,9 @@ class LoopResult:
 class Loop(Protocol):
     """Many steps of one graph in a single call.
 
-    The graph's inputs are the batch arrays, then (when `padded`) the mask of real rows, then the arguments. Step i takes
-    rows `order[i]` of every data array (−1: padding), or all rows when order is None. Its outputs are numbers; the
-    first is the loss, and the loop stops after a step whose loss is not finite.
+    The graph's inputs are the batch arrays, then (when `padded`) the mask of real rows, then the arguments. Step i
+    takes rows `order[i]` of every data array (−1: padding), or all rows when order is None. Its outputs are numbers;
+    the first is the loss, and the loop stops after a step whose loss is not finite.
     """
 
     graph: Graph

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.engine import CompileReport, LoopResult, Observer
-from kedja.errors import GraphError, ShapeError
+from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shapes
+from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import as_array
 from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
 from kedja.graph.trace import Graph, is_tracing
 from kedja.graph.variables import Epoch, Variable
+from kedja.ops.formula import text
 
 __all__ = ["ReferenceEngine", "evaluate", "run_graph", "watch"]
 
@@ -23,7 +24,7 @@ GROWN = 1000  # evaluations that each build on the one before: a graph that only
 
 
 class Plan:
-    """A graph with its nodes numbered, so that running it is a loop over tuples and frees values after their last use."""
+    """A graph with its nodes numbered: running it is a loop over tuples that frees values after their last use."""
 
     __slots__ = ("constants", "ends", "given", "nodes", "size", "steps", "variables")
 
@@ -44,7 +45,7 @@ class Plan:
                 )
         self.ends = [slot[n] for n in graph.ends]
         last: dict[int, int] = {}
-        calls = [n for n in order if n.inputs and n not in inputs]
+        calls = [n for n in order if not n.is_leaf and n not in inputs]  # an op may have no inputs: arange
         for at, n in enumerate(calls):
             for x in n.inputs:
                 last[slot[x]] = at
@@ -55,10 +56,6 @@ class Plan:
             free = tuple(s for s in set(sources) if last[s] == at and s not in keep)
             attrs = {**n.attrs, "run": run_graph} if n.op.runs_graphs else n.attrs
             self.steps.append((slot[n], n.op.compute, sources, attrs, free))
-        for n in order:
-            if not n.inputs and not n.is_leaf:  # an op of no inputs: arange
-                self.steps.insert(0, (slot[n], n.op.compute, (), n.attrs, ()))
-
 
 
 def plan_of(graph: Graph) -> Plan:
@@ -87,16 +84,21 @@ def run_graph(
     for s, value in zip(plan.given, values, strict=True):
         if s >= 0:
             slots[s] = value
-    with np.errstate(all="ignore"):
-        if observe is None:
-            for s, compute, sources, attrs, free in plan.steps:
-                slots[s] = compute(*[slots[i] for i in sources], **attrs)
-                for i in free:
-                    slots[i] = None
-        else:
-            for s, compute, sources, attrs, _ in plan.steps:
-                slots[s] = compute(*[slots[i] for i in sources], **attrs)
-                observe(plan.nodes[s], slots[s])
+    s = 0
+    try:
+        with np.errstate(all="ignore"):
+            if observe is None:
+                for s, compute, sources, attrs, free in plan.steps:
+                    slots[s] = compute(*[slots[i] for i in sources], **attrs)
+                    for i in free:
+                        slots[i] = None
+            else:
+                for s, compute, sources, attrs, _ in plan.steps:
+                    slots[s] = compute(*[slots[i] for i in sources], **attrs)
+                    observe(plan.nodes[s], slots[s])
+    except DataError as error:  # a position out of range: say on which line of the user's the op was written
+        node = plan.nodes[s]
+        raise DataError(f"{node.op.name}: {error}" + (f"\n  at {node.source}" if node.source else "")) from None
     return [slots[s] for s in plan.ends]
 
 
@@ -121,7 +123,7 @@ def evaluate(node: Tensor) -> Array:
         return kept
     edge, generation = _known_above(node)
     graph = Graph([n for n, _ in edge], [node])
-    if is_tracing():
+    if is_tracing() and any(n.op is INPUT or isinstance(n, Variable) for n in graph.order):
         raise GraphError(
             "the value of a tensor was asked for while its function is being traced: there are no numbers yet. "
             "Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
@@ -179,6 +181,7 @@ class ReferenceProgram:
     def __call__(
         self, state: Sequence[Any], inputs: Sequence[Any], observe: Observer | None = None
     ) -> tuple[list[Any], list[Any]]:
+        check_shapes(self.graph, inputs)
         ends = run_graph(self.graph, inputs, [np.asarray(v) for v in state], observe)
         typed = [np.asarray(v, n.dtype) for v, n in zip(ends, self.graph.ends, strict=True)]
         k = len(self.graph.outputs)
@@ -274,7 +277,7 @@ def _repr(node: Tensor) -> str:
         value = np.array2string(evaluate(node), precision=6, separator=", ", threshold=40, edgeitems=3)
     except GraphError:
         value = "not computed: depends on inputs"
-    shown = "" if node.is_leaf else f",\n  = {_cut(node.text())}"
+    shown = "" if node.is_leaf else f",\n  = {_cut(text(node))}"
     return f"{head},\n  {value}{shown})" if shown or "\n" in value else f"{head}, {value})"
 
 

@@ -1,8 +1,8 @@
 """Compiled programs kept on disk: the second start of the same program does not compile it again.
 
 An entry is named by the hash of all that decides the machine code: the program's StableHLO text, the versions of JAX
-and jaxlib, the platform and what the processor can do. $KEDJA_COMPILE_CACHE=0 turns it off. JAX's own cache settings are
-left alone. Anything that goes wrong here only costs a compilation.
+and jaxlib, the platform and what the processor can do. $KEDJA_COMPILE_CACHE=0 turns it off. JAX's own cache settings
+are left alone. Anything that goes wrong here only costs a compilation.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 
 from kedja.engines.xla.devices import device
 from kedja.files import cache_folder, write_whole
@@ -98,6 +98,6 @@ def _machine() -> tuple[str, ...]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         abilities = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return (
-        jax.__version__, jaxlib.__version__, here.platform, here.device_kind, str(here.client.platform_version),
+        jax.__version__, version("jaxlib"), here.platform, here.device_kind, str(here.client.platform_version),
         platform.machine(), platform.processor(), abilities, os.environ.get("XLA_FLAGS", ""), str(os.cpu_count()),
     )  # fmt: skip

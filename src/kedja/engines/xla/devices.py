@@ -12,12 +12,8 @@ __all__ = ["device", "exact_types", "put"]
 
 def exact_types() -> AbstractContextManager[Any]:
     """64-bit types are kept inside this block: a float64 graph stays float64, an int64 label int64."""
-    if hasattr(jax, "enable_x64"):
-        manager: AbstractContextManager[Any] = jax.enable_x64(True)
-        return manager
-    from jax.experimental import enable_x64
-
-    return enable_x64(True)  # type: ignore[no-any-return]
+    manager: AbstractContextManager[Any] = jax.enable_x64(True)
+    return manager
 
 
 def device() -> Any:

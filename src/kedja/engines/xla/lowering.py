@@ -16,6 +16,7 @@ from kedja.graph.trace import Graph
 from kedja.ops import control, elementwise, indexing, linalg, random, reductions, shaping
 from kedja.ops.op import OPS, Op
 from kedja.ops.random import threefry
+from kedja.ops.softmax import normalised_exp
 
 __all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
 
@@ -51,7 +52,7 @@ def _take_along_axis(x: Any, indices: Any, axis: int) -> Any:
 
 
 def _put_along_axis(updates: Any, indices: Any, n: int, axis: int) -> Any:
-    zeros = jnp.zeros(updates.shape[:axis] + (n,) + updates.shape[axis + 1 :], updates.dtype)
+    zeros = jnp.zeros((*updates.shape[:axis], n, *updates.shape[axis + 1 :]), updates.dtype)
     places: list[Any] = list(jnp.ogrid[tuple(slice(k) for k in updates.shape)])
     places[axis] = _wrapped(indices, n)
     return zeros.at[tuple(places)].add(updates)
@@ -70,7 +71,7 @@ def _fold(key: Any, number: Any) -> Any:
 
 
 def _unit(bits: Any, dtype: Any) -> Any:
-    dropped = 0 if dtype.itemsize == 8 else 8
+    dropped = random.dropped_bits(dtype)
     return (bits >> np.uint32(dropped)).astype(dtype) * dtype.type(2.0 ** (dropped - 32))
 
 
@@ -115,14 +116,14 @@ def _map(*values: Any, body: Graph, sequences: int, length: int, constants: Any)
 LOWER: dict[Op, Lowering] = {
     # elementwise
     elementwise.add: lax.add, elementwise.subtract: lax.sub, elementwise.multiply: lax.mul, elementwise.divide: lax.div,
-    elementwise.negative: lax.neg, elementwise.reciprocal: lambda x: lax.div(np.ones((), x.dtype), x) if x.ndim == 0
-    else lax.div(jnp.ones_like(x), x),
-    elementwise.square: lax.square, elementwise.sqrt: lax.sqrt, elementwise.power: _power,
+    elementwise.negative: lax.neg, elementwise.reciprocal: lambda x: lax.div(jnp.ones_like(x), x),
+    elementwise.square: lax.square, elementwise.sqrt: lax.sqrt, elementwise.raise_to: _power,
     elementwise.exp: lax.exp, elementwise.expm1: lax.expm1, elementwise.log: lax.log, elementwise.log1p: lax.log1p,
     elementwise.sin: lax.sin, elementwise.cos: lax.cos, elementwise.tan: lax.tan,
     elementwise.arcsin: lax.asin, elementwise.arccos: lax.acos, elementwise.arctan: lax.atan,
     elementwise.sinh: lax.sinh, elementwise.cosh: lax.cosh,
     elementwise.arcsinh: lax.asinh, elementwise.arccosh: lax.acosh, elementwise.arctanh: lax.atanh,
+    elementwise.softplus: lambda x: jnp.logaddexp(x, jnp.zeros_like(x)), normalised_exp: jax.nn.softmax,
     elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
     elementwise.relu: lambda x: lax.max(x, jnp.zeros_like(x)),
     elementwise.absolute: lax.abs, elementwise.maximum: lax.max, elementwise.minimum: lax.min,
@@ -140,26 +141,29 @@ LOWER: dict[Op, Lowering] = {
     # reductions
     reductions.reduce_sum: _sum, reductions.reduce_max: lambda x, axes: jnp.max(x, axis=axes),
     reductions.reduce_min: lambda x, axes: jnp.min(x, axis=axes),
-    reductions.reduce_all: lambda x, axes: jnp.all(x, axis=axes), reductions.reduce_any: lambda x, axes: jnp.any(x, axis=axes),
+    reductions.reduce_all: lambda x, axes: jnp.all(x, axis=axes),
+    reductions.reduce_any: lambda x, axes: jnp.any(x, axis=axes),
     reductions.first_max: lambda x, axis: jnp.argmax(x, axis=axis).astype(np.int64),
     reductions.first_min: lambda x, axis: jnp.argmin(x, axis=axis).astype(np.int64),
     reductions.stable_order: lambda x, axis: jnp.argsort(x, axis=axis, stable=True).astype(np.int64),
     reductions.running_sum: lambda x, axis: jnp.cumsum(x, axis=axis, dtype=x.dtype),
     # shaping
-    shaping.change_shape: lambda x, shape: lax.reshape(x, shape), shaping.permute_axes: lambda x, axes: lax.transpose(x, axes),
+    shaping.change_shape: lambda x, shape: lax.reshape(x, shape),
+    shaping.permute_axes: lambda x, axes: lax.transpose(x, axes),
     shaping.stretch: lambda x, shape: jnp.broadcast_to(x, shape),
     shaping.cut: lambda x, start, stop, step: lax.slice(x, start, stop, step), shaping.pad_zeros: _pad,
     shaping.reverse: lambda x, axes: lax.rev(x, axes), shaping.join: lambda *parts, axis: lax.concatenate(parts, axis),
     shaping.counting: lambda n, dtype: lax.iota(dtype, n),
     # products, indexing, random
     linalg.product: _matmul,
-    indexing.gather: _take, indexing.scatter: _scatter_add, indexing.pick_along: _take_along_axis, indexing.put_along: _put_along_axis,
+    indexing.gather: _take, indexing.scatter: _scatter_add,
+    indexing.pick_along: _take_along_axis, indexing.put_along: _put_along_axis,
     random.random_bits: _random_bits, random.fold_key: _fold, random.unit_interval: _unit,
     # loops
     control.item: lambda values, index: values[index], control.scan_op: _scan, control.map_op: _map,
 }  # fmt: skip
 for _op in OPS.values():
-    if _op.kind == "elementwise" and getattr(_op, "arity", 1) > 1 and _op is not elementwise.power:
+    if _op.kind == "elementwise" and getattr(_op, "arity", 1) > 1 and _op is not elementwise.raise_to:
         LOWER[_op] = _spread(LOWER[_op])
 
 

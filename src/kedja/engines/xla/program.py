@@ -16,11 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from kedja.engines.engine import CompileReport, LoopResult
+from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes
+from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, put
 from kedja.engines.xla.lowering import emit, large_constants
-from kedja.errors import ShapeError
+from kedja.errors import DataError
+from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
+from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
 
 __all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
 
@@ -41,47 +44,74 @@ class _Lowered:
         return self._held
 
     def __call__(self, state: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, Any]:
-        known = dict(zip(self.variables, state, strict=True))
+        known: dict[Tensor, Any] = dict(zip(self.variables, state, strict=True))
         known.update(zip(self.constants, constants, strict=True))
         ends = emit(self.graph, inputs, known)
         k = len(self.graph.outputs)
         return tuple(ends[k:]), tuple(ends[:k])
 
 
-def compiled(function: Callable[..., Any], args: Any, report: CompileReport, **options: Any) -> Any:
-    """`function` compiled for these arguments, the time it took written into the report."""
-    began = time.perf_counter()
-    lowered = jax.jit(function, **options).lower(*args)
-    report.lower_seconds = time.perf_counter() - began
-    began = time.perf_counter()
-    executable = lowered.compile()
-    report.compile_seconds = time.perf_counter() - began
-    return executable
+class Compiled:
+    """A function compiled for arguments of certain shapes; calling it takes and gives the same nests of arrays."""
+
+    def __init__(self, function: Callable[..., Any], args: Any, report: CompileReport, **options: Any) -> None:
+        began = time.perf_counter()
+        lowered = jax.jit(function, keep_unused=True, **options).lower(*args)
+        self._nest = jax.tree.structure(lowered.out_info)
+        report.lower_seconds += time.perf_counter() - began
+        began = time.perf_counter()
+        self._run, report.from_cache = executable(lowered, jax.tree.structure(args))
+        report.compile_seconds += time.perf_counter() - began
+
+    def __call__(self, *args: Any) -> Any:
+        return jax.tree.unflatten(self._nest, self._run(jax.tree.leaves(args)))
 
 
 class XLAProgram:
-    """A graph compiled once; called with values, it returns arrays of the device."""
+    """A graph compiled once; called with values, it returns arrays of the device.
+
+    Values of variables that the graph updates are handed over: XLA writes the new ones where the old ones lay, unless
+    somebody still looks at those.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._lowered = _Lowered(graph)
         self.variables = self._lowered.variables
+        written = {v for v, _ in graph.updates}
+        self._written = [i for i, v in enumerate(self.variables) if v in written]
+        self._read = [i for i, v in enumerate(self.variables) if v not in written]
         self.report = CompileReport(
             "xla", len(graph), len(self.variables), len(graph.inputs) + len(self._lowered.constants)
         )
         self._run: Any = None
+        place = {t: i for i, t in enumerate(graph.inputs)}
+        self._positions = [(place[t], op, n) for t, op, n in read_as_positions(graph.order) if t in place]
 
     def __call__(self, state: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        check_shapes(self.graph, inputs)
+        for k, node, n in self._positions:  # the device would take the nearest element and say nothing
+            outside = first_outside(inputs[k], n)
+            if outside is not None:
+                place = f"\n  at {node.source}" if node.source else ""
+                raise DataError(f"{node.op.name}: {out_of_range(outside, n)}{place}")
         with exact_types():
             values = [put(v) for v in state]
             given = [put(np.asarray(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
             if self._run is None:
-                for x, t in zip(given, self.graph.inputs, strict=True):
-                    if x.shape != t.shape:
-                        raise ShapeError(f"the program was traced for {t.shape}, got {x.shape}")
-                self._run = compiled(self._lowered, (values, self._lowered.held(), given), self.report)
-            new, outputs = self._run(values, self._lowered.held(), given)
+                args = (*self._handed_over(values), self._lowered.held(), given)
+                self._run = Compiled(self._step, args, self.report, donate_argnums=(0,))
+            new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
         return list(new), list(outputs)
+
+    def _handed_over(self, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        return [values[i] for i in self._written], [values[i] for i in self._read]
+
+    def _step(self, written: Any, read: Any, constants: Any, inputs: Any) -> tuple[Any, Any]:
+        values: list[Any] = [None] * len(self.variables)
+        for i, value in zip([*self._written, *self._read], [*written, *read], strict=True):
+            values[i] = value
+        return self._lowered(values, constants, inputs)
 
 
 class XLALoop:
@@ -133,19 +163,17 @@ class XLALoop:
         self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
     ) -> LoopResult:
         with exact_types():
-            capacity = order.shape[0] if self.ordered else max(16384, 1 << (stop - 1).bit_length())
+            capacity = order.shape[0] if self.ordered else LOOP_STEPS
             width = len(self.graph.outputs)
             table = put(np.zeros((capacity, width), self.graph.outputs[0].dtype))
             args = (
-                [put(v) for v in state], self._lowered.held(), [put(d) for d in data], put(order) if self.ordered else (),
+                [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
+                put(order) if self.ordered else (),
                 [put(a) for a in arguments], table, put(np.asarray(start, np.int32)), put(np.asarray(stop, np.int32)),
             )  # fmt: skip
-            key = (capacity, tuple((d.shape, d.dtype.name) for d in args[2]))
+            key = tuple((leaf.shape, leaf.dtype.name) for leaf in jax.tree.leaves(args))
             if key not in self._programs:
-                report = CompileReport("xla", len(self.graph), len(self.variables), len(args[2]) + len(args[4]))
-                self._programs[key] = compiled(self._steps, args, report, donate_argnums=(5,))
-                self.report.lower_seconds += report.lower_seconds
-                self.report.compile_seconds += report.compile_seconds
+                self._programs[key] = Compiled(self._steps, args, self.report, donate_argnums=(5,))
             done, values, rows, finite = self._programs[key](*args)
             done = int(done)
             return LoopResult(list(values), np.asarray(rows)[start:done], done, bool(finite))
