@@ -1,0 +1,46 @@
+"""Both engines on the ops' own samples: the same values, types and shapes, and the same gradients when compiled.
+
+All samples of an op are compiled as one program per type, since compiling costs more than running.
+"""
+
+import numpy as np
+import pytest
+
+import kedja as kj
+from kedja.engines import get_engine
+from kedja.ops.op import OPS
+from oracles.op_cases import Case, samples_of, smooth, tolerance, weighted, weights
+
+
+def everything(name: str, dtype: str) -> tuple[kj.Graph, list[np.ndarray], list[Case]]:
+    """One graph of the values of all samples and, where smooth, the gradients; its inputs; the case of each output."""
+    found = samples_of(OPS[name])
+    inputs: list[kj.Tensor] = []
+    arrays: list[np.ndarray] = []
+    outputs: list[kj.Tensor] = []
+    owners: list[Case] = []
+    for case in found:
+        given = case.arrays(dtype)
+        nodes = [kj.placeholder(a.shape, a.dtype) for a in given]
+        values = case.outputs(nodes, dtype)
+        outputs += values
+        if smooth(case):
+            loss = weighted(values, weights(values, str(case)))
+            outputs += kj.grad(loss, [nodes[i] for i in case.floats()])
+        owners += [case] * (len(outputs) - len(owners))
+        inputs += nodes
+        arrays += given
+    return kj.Graph(inputs, outputs), arrays, owners
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(name for name in OPS if list(samples_of(OPS[name]))))
+def test_xla_equals_reference(name, dtype, judged):
+    """Values and gradients of every sample are the same on both engines, with the same types and shapes."""
+    graph, arrays, owners = everything(name, dtype)
+    _, expected = get_engine("reference").program(graph)([], arrays)
+    _, found = get_engine("xla").program(graph)([], arrays)
+    for case, node, f, e in zip(owners, graph.outputs, found, expected, strict=True):
+        assert (f.shape, f.dtype) == (node.shape, node.dtype)
+        np.testing.assert_allclose(np.asarray(f), e, **tolerance(case, dtype), err_msg=f"{case}: {node.op}")
+    judged("XLA = reference", name, len(set(map(str, owners))))
