@@ -59,7 +59,7 @@ bench: $(VENV)/.bench-stamp
 	$(BIN)/python -m bench
 
 docs: $(VENV)/.docs-stamp
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

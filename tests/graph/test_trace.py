@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import kedja as kj
 from kedja.errors import GraphError
-from kedja.graph.trace import flatten, is_tracing, trace, unflatten
+from kedja.graph.recording import is_tracing
+from kedja.graph.trace import flatten, trace, unflatten
 
 NESTS = st.recursive(
     st.integers() | st.none(),

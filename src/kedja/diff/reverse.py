@@ -11,7 +11,7 @@ from kedja.graph.node import Tensor, ancestors
 from kedja.graph.scope import borrow
 from kedja.ops.control import MANY, Part
 from kedja.ops.op import Messages
-from kedja.ops.shaping import unbroadcast
+from kedja.ops.reductions import unbroadcast
 
 __all__ = ["Rules", "cotangents"]
 

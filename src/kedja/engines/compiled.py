@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.engine import CompileReport, Engine, Program, choose
+from kedja.engines.choice import choose
+from kedja.engines.engine import CompileReport, Engine, Program
 from kedja.graph.dtypes import as_array, get_default_dtype
 from kedja.graph.node import Tensor, constant
-from kedja.graph.trace import flatten, is_tracing, trace, unflatten
+from kedja.graph.recording import is_tracing
+from kedja.graph.trace import flatten, trace, unflatten
 
 __all__ = ["Compiled", "compile"]
 

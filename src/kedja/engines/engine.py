@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from kedja.errors import ShapeError, one_of
+from kedja.errors import ShapeError
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
 
-__all__ = ["CompileReport", "Engine", "Loop", "LoopResult", "Program", "choose", "get_engine"]
+__all__ = ["CompileReport", "Engine", "Loop", "LoopResult", "Observer", "Program"]
 
 Array = np.ndarray[Any, Any]
 LOOP_STEPS = 65536  # the most steps of one call of a loop over the whole data: the rows of its table of outputs
-TINY, MANY_TINY = 64, 2000  # XLA's compile time is quadratic in the number of tiny nodes: 20 s at 5,000
 
 
 @dataclass
@@ -95,45 +93,6 @@ class Engine(Protocol):
     def program(self, graph: Graph) -> Program: ...
 
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> Loop: ...
-
-
-@dataclass
-class _Registry:
-    engines: dict[str, Engine] = field(default_factory=dict)
-
-
-_registry = _Registry()
-
-
-def _make(name: str) -> Engine:
-    if name == "reference":
-        from kedja.engines.reference import ReferenceEngine
-
-        return ReferenceEngine()
-    from kedja.engines.xla.program import XLAEngine
-
-    return XLAEngine()
-
-
-def get_engine(engine: str | Engine) -> Engine:
-    """The engine of this name, made once."""
-    if not isinstance(engine, str):
-        return engine
-    if engine not in ("reference", "xla"):
-        raise one_of("engine", engine, ("auto", "reference", "xla"))
-    if engine not in _registry.engines:
-        _registry.engines[engine] = _make(engine)
-    return _registry.engines[engine]
-
-
-def choose(engine: str | Engine, graph: Graph) -> Engine:
-    """`engine`, or for "auto": XLA, unless JAX is not installed or the graph is a long string of tiny nodes."""
-    if engine != "auto":
-        return get_engine(engine)
-    if find_spec("jax") is None:
-        return get_engine("reference")
-    tiny = sum(1 for n in graph.order if n.inputs and n.size <= TINY)
-    return get_engine("reference" if tiny > MANY_TINY else "xla")
 
 
 Observer = Callable[[Tensor, Any], None]

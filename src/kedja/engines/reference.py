@@ -13,7 +13,9 @@ from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shap
 from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import as_array
 from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
-from kedja.graph.trace import Graph, is_tracing
+from kedja.graph.recording import is_tracing
+from kedja.graph.scope import Source, caller
+from kedja.graph.trace import Graph
 from kedja.graph.variables import Epoch, Variable
 from kedja.ops.formula import text
 
@@ -112,6 +114,8 @@ def watch(graph: Graph, values: Sequence[Any], state: Sequence[Any] | None = Non
 def evaluate(node: Tensor) -> Array:
     """The value of a node now, kept until a variable it depends on changes."""
     if isinstance(node, Variable):
+        if is_tracing():
+            raise no_numbers_yet(node)
         return node.value
     if node.op is CONSTANT:
         value: Array = node.attrs["value"]
@@ -124,10 +128,7 @@ def evaluate(node: Tensor) -> Array:
     edge, generation = _known_above(node)
     graph = Graph([n for n, _ in edge], [node])
     if is_tracing() and any(n.op is INPUT or isinstance(n, Variable) for n in graph.order):
-        raise GraphError(
-            "the value of a tensor was asked for while its function is being traced: there are no numbers yet. "
-            "Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
-        )
+        raise no_numbers_yet(node)
     array = np.asarray(run_graph(graph, [v for _, v in edge])[0])
     if array.dtype != node.dtype:
         array = array.astype(node.dtype)
@@ -144,6 +145,16 @@ def evaluate(node: Tensor) -> Array:
             stacklevel=4,
         )
     return array
+
+
+def no_numbers_yet(node: Tensor) -> GraphError:
+    """The error for asking a tensor's value while a function is traced."""
+    source = Source.of(caller())
+    return GraphError(
+        f"the value of {node.name or 'a tensor'} was asked for while its function is being traced: there are no numbers "
+        "yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
+        + (f"\n  at {source}" if source else "")
+    )
 
 
 def _known_above(node: Tensor) -> tuple[list[tuple[Tensor, Any]], int]:
@@ -275,6 +286,7 @@ def _repr(node: Tensor) -> str:
     head = f"{kind}({name}{node.dtype.name}{list(node.shape)}"
     try:
         value = np.array2string(evaluate(node), precision=6, separator=", ", threshold=40, edgeitems=3)
+        value = value.replace("\n", "\n  ")
     except GraphError:
         value = "not computed: depends on inputs"
     shown = "" if node.is_leaf else f",\n  = {_cut(text(node))}"

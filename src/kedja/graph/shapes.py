@@ -140,7 +140,7 @@ def matmul_shape(a: Shape, b: Shape) -> Shape:
         elif len(b) >= 2 and a[-1] == b[-1]:
             hint = " Did you mean a @ b.T?"
         raise ShapeError(
-            f"matmul {a} @ {b}: the last axis of the first ({a[-1]}) must equal "
+            f"{a} @ {b}: the last axis of the first ({a[-1]}) must equal "
             f"the {'second-last' if len(b) > 1 else 'only'} axis of the second ({inner_b}).{hint}"
         )
     batch = broadcast([a[:-2], b[:-2]])

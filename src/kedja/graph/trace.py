@@ -5,46 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import local
 from typing import Any
 
 from kedja.errors import GraphError
 from kedja.graph.node import CONSTANT, Tensor, ancestors, placeholder, tensor
-from kedja.graph.node import _next_serial as next_serial
+from kedja.graph.recording import recording
 from kedja.graph.variables import Variable
 
-__all__ = ["Graph", "Trace", "current_trace", "flatten", "is_tracing", "trace", "unflatten", "without_gc"]
-
-
-class Trace:
-    """What is collected while a function is traced."""
-
-    def __init__(self) -> None:
-        self.start = next_serial()
-        self.updates: dict[Variable, Tensor] = {}
-
-    def record_update(self, variable: Variable, node: Tensor) -> None:
-        if variable in self.updates:
-            raise GraphError(f"{variable.label} is updated twice in one step. Combine the two into one update.")
-        self.updates[variable] = node
-
-
-class _Stack(local):
-    def __init__(self) -> None:
-        self.traces: list[Trace] = []
-
-
-_stack = _Stack()
-
-
-def current_trace() -> Trace | None:
-    """The innermost open trace of this thread."""
-    return _stack.traces[-1] if _stack.traces else None
-
-
-def is_tracing() -> bool:
-    """Whether a function is being traced right now, so that nothing may be evaluated."""
-    return bool(_stack.traces)
+__all__ = ["Graph", "flatten", "trace", "unflatten", "without_gc"]
 
 
 @contextmanager
@@ -169,14 +137,9 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor | tuple[Any, Any
     >>> graph.outputs[0].shape, len(graph)
     ((3,), 3)
     """
-    record = Trace()
-    nodes = [x if isinstance(x, Tensor) else placeholder(*x) for x in inputs]
-    _stack.traces.append(record)
-    try:
-        with without_gc():
-            result = function(*nodes)
-    finally:
-        _stack.traces.pop()
+    with recording() as record, without_gc():
+        nodes = [x if isinstance(x, Tensor) else placeholder(*x) for x in inputs]
+        result = function(*nodes)
     leaves, structure = flatten(result)
     outputs = [tensor(leaf) for leaf in leaves]
     updates = list(record.updates.items())

@@ -14,6 +14,7 @@ import numpy as np
 from kedja.errors import DTypeError, GraphError, ShapeError, one_of
 from kedja.graph.dtypes import as_array, is_float
 from kedja.graph.node import VARIABLE, Array, Tensor, tensor
+from kedja.graph.recording import current_trace, is_tracing
 from kedja.graph.scope import scoped
 
 __all__ = ["KINDS", "Parameter", "State", "Variable"]
@@ -69,8 +70,6 @@ class Variable(Tensor):
 
     def assign(self, value: Any) -> None:
         """Replace the value now. The new one has the same shape; a tensor is evaluated first."""
-        from kedja.graph.trace import is_tracing
-
         if is_tracing():
             raise GraphError(
                 f"assign to {self.label} inside a traced function: nothing is computed while tracing. "
@@ -82,8 +81,6 @@ class Variable(Tensor):
 
     def update(self, node: Any) -> None:
         """Inside a traced function: after the step this variable has the value of `node`, computed from before it."""
-        from kedja.graph.trace import current_trace
-
         node = node if isinstance(node, Tensor) else tensor(whole(self, node), dtype=self.dtype)
         fits(self, node)
         trace = current_trace()

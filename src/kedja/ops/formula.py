@@ -49,12 +49,13 @@ def formula(node: Tensor, style: str, names: dict[Tensor, str] | None = None) ->
             uses[x] = uses.get(x, 0) + 1
     written: dict[Tensor, tuple[str, int]] = {}
     named: list[str] = []
+    counts: dict[str, int] = {}
     for n in order:
         if names and n in names:
             written[n] = names[n], ATOM
             continue
         if not n.inputs and n.is_leaf:
-            written[n] = leaf(n, style)
+            written[n] = leaf(n, style) or (unnamed(n, style, counts), ATOM)
             continue
         notation: Notation = getattr(n.op, style)
         parts = [parenthesised(*written[x], notation.need(i), style) for i, x in enumerate(n.inputs)]
@@ -89,8 +90,15 @@ def parenthesised(written: str, level: int, need: int, style: str) -> str:
     return rf"\left({written}\right)" if style == "tex" else f"({written})"
 
 
-def leaf(node: Tensor, style: str) -> tuple[str, int]:
-    """A constant's number, or a name."""
+def unnamed(node: Tensor, style: str, counts: dict[str, int]) -> str:
+    """A name for a leaf that has none, counted in this formula: w1, w2 for variables, x1, x2 for inputs."""
+    stem = "w" if node.op is VARIABLE else "x"
+    counts[stem] = counts.get(stem, 0) + 1
+    return f"{stem}{counts[stem]}" if style == "text" else f"{stem}_{{{counts[stem]}}}"
+
+
+def leaf(node: Tensor, style: str) -> tuple[str, int] | None:
+    """A constant's number, or a leaf's name; None when it has none."""
     if node.name:
         return symbol(node.name, style), ATOM
     if node.op is CONSTANT:
@@ -101,8 +109,7 @@ def leaf(node: Tensor, style: str) -> tuple[str, int]:
         if value.size <= 4 and value.ndim == 1:
             return "[" + ", ".join(number(v, style) for v in value) + "]", ATOM
         return f"const{list(value.shape)}" if style == "text" else rf"C_{{{'×'.join(map(str, value.shape))}}}", ATOM
-    stem = "w" if node.op is VARIABLE else "x"
-    return (f"{stem}{node.serial}" if style == "text" else f"{stem}_{{{node.serial}}}"), ATOM
+    return None
 
 
 def number(value: Any, style: str) -> str:

@@ -51,6 +51,15 @@ reduce_sum = linear(
 )  # fmt: skip
 
 
+def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
+    """The adjoint of stretching: `g` summed back over the axes along which `shape` was repeated."""
+    if g.shape == shape:
+        return g
+    ahead = g.ndim - len(shape)
+    axes = (*range(ahead), *(i + ahead for i, n in enumerate(shape) if n == 1 and g.shape[i + ahead] != 1))
+    return reshape(reduce_sum(g, axes=axes) if axes else g, shape)
+
+
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Tensor:
     """Sum over the axes (all by default).
 

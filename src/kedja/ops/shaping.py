@@ -11,6 +11,7 @@ from kedja.errors import ShapeError
 from kedja.graph.dtypes import DType, as_dtype, get_default_dtype
 from kedja.graph.node import Array, Tensor, same_dtype, tensor
 from kedja.graph.shapes import Shape, as_axes, as_axis, as_shape, broadcast, reshaped
+from kedja.ops.elementwise import cast
 from kedja.ops.notation import ATOM, POWER, Notation
 from kedja.ops.op import Op, linear, nondifferentiable
 from kedja.ops.samples import Sample, arrays
@@ -114,17 +115,6 @@ def broadcast_to(x: Any, shape: Any) -> Tensor:
     """
     x, target = tensor(x), as_shape(shape)
     return x if x.shape == target else stretch(x, shape=target)
-
-
-def unbroadcast(g: Tensor, shape: Shape) -> Tensor:
-    """The adjoint of stretching: `g` summed back over the axes along which `shape` was repeated."""
-    if g.shape == shape:
-        return g
-    from kedja.ops.reductions import reduce_sum
-
-    ahead = g.ndim - len(shape)
-    axes = (*range(ahead), *(i + ahead for i, n in enumerate(shape) if n == 1 and g.shape[i + ahead] != 1))
-    return reshape(reduce_sum(g, axes=axes) if axes else g, shape)
 
 
 # --- cut and pad ----------------------------------------------------------------------------------------------------
@@ -326,8 +316,6 @@ def one_hot(labels: Any, classes: int, dtype: Any = None) -> Tensor:
     >>> one_hot(tensor([0, 2], dtype="int64"), 3).numpy().tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    from kedja.ops.elementwise import cast
-
     labels = tensor(labels)
     if labels.dtype.kind not in "iu":
         raise ShapeError(f"one_hot needs integer labels, got {labels.dtype.name}. Use kj.cast(labels, 'int64').")

@@ -322,7 +322,7 @@ class History:
         try:
             import pandas as pd
         except ImportError as error:
-            raise KedjaError('to_pandas() needs pandas, which is missing: pip install "kedja[data]"') from error
+            raise KedjaError('to_pandas() needs pandas, which is missing: pip install "kedja[pandas]"') from error
         index = pd.Index(self["epoch"].copy(), name="epoch")
         return pd.DataFrame({name: self[name].copy() for name in self._columns}, index=index)
 
