@@ -15,8 +15,8 @@ from kedja.cli.charts import curves, histogram, number, plain, scatter
 from kedja.cli.drawing import draw_network, png_uri
 from kedja.cli.page import page
 from kedja.errors import DataError, ShapeError, one_of
-from kedja.train.history import History
 from kedja.files import write_whole
+from kedja.train.history import History
 
 __all__ = ["Mistakes", "Report", "report_html", "write_report"]
 

@@ -1,0 +1,155 @@
+"""What the command line understands. A word it does not know is answered with the ones it does, in one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from kedja.errors import KedjaError, one_of
+
+__all__ = ["ALL", "COMMANDS", "UsageError", "parse"]
+
+COMMANDS = {
+    "train": "train a network on a data set or a CSV file",
+    "evaluate": "how good a trained network is, on held-out rows or on another file",
+    "predict": "what a trained network says of the rows of a file",
+    "data": "the data sets that are there, or one of them",
+}
+ALL = "all"  # the batch size that means all rows at once
+
+
+class UsageError(KedjaError, ValueError):
+    """A command line that cannot be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, except that its complaints are one line and an exception."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace | None:
+    """The options of a command line; None when it asked for help, which is then printed.
+
+    >>> parse(["train", "xor", "--hidden", "4", "--seed", "1"]).hidden
+    (4,)
+    >>> parse(["trian", "xor"])
+    Traceback (most recent call last):
+    kedja.errors.UnknownNameError: unknown command 'trian'. Did you mean 'train'? Known: data, evaluate, predict, train.
+    """
+    parser, commands = _parser()
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        raise one_of("command", given[0], COMMANDS)
+    try:
+        options, rest = parser.parse_known_args(list(given))
+    except SystemExit:  # --help
+        return None
+    if rest:
+        which = commands.get(options.command, parser)
+        if rest[0].startswith("--"):
+            known = [o for action in which._actions for o in action.option_strings if o.startswith("--")]
+            raise one_of(f"option of {which.prog}", rest[0].split("=")[0], known)
+        raise UsageError(f"{rest[0]!r} is one word too many (see {which.prog} --help)")
+    if options.command is None:
+        raise UsageError(f"a command is missing: {', '.join(COMMANDS)}")
+    return options
+
+
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    # Python 3.14 colours help by itself; the same text everywhere is easier to test and to paste.
+    plain: dict[str, Any] = {"color": False} if sys.version_info >= (3, 14) else {}
+    parser = Parser(
+        prog="kedja", description="Train neural networks and ask them.", allow_abbrev=False,
+        epilog="exit codes: 0 well, 2 bad input, 3 diverged (weights kept), 130 interrupted (weights kept)", **plain,
+    )  # fmt: skip
+    parser.add_argument("--version", action="store_true", help="print the version")
+    added = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    commands = {
+        name: added.add_parser(
+            name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False, **plain
+        )
+        for name, what in COMMANDS.items()
+    }
+    _train(commands["train"])
+    _evaluate(commands["evaluate"])
+    _predict(commands["predict"])
+    commands["data"].add_argument("name", nargs="?", metavar="NAME", help="show this data set")
+    return parser, commands
+
+
+def _train(parser: Parser) -> None:
+    parser.add_argument("data", metavar="DATA", help="a data set (kedja data lists them) or a CSV file with a header")
+    of_file = parser.add_argument_group("a file")
+    of_file.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    of_file.add_argument("--features", metavar="A,B,…", help="the columns to predict it from (default: all others)")
+    of_file.add_argument("--task", metavar="TASK", help="classification or regression (default: seen from the target)")
+    net = parser.add_argument_group("the network")
+    net.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="units of the hidden layers; 0 for none")
+    net.add_argument("--activation", metavar="NAME", help="of the hidden layers: sigmoid, tanh, relu, …")
+    net.add_argument("--loss", default="auto", metavar="NAME", help="auto, cross_entropy, mse, …")
+    course = parser.add_argument_group("the training")
+    course.add_argument("--optimizer", metavar="NAME", help="adam, sgd, momentum, gd")
+    course.add_argument("--learning-rate", type=_number, metavar="R", help="the step size")
+    course.add_argument("--epochs", type=_whole, metavar="N", help="how often every row is seen")
+    course.add_argument("--batch-size", type=_batch, metavar="N", help="rows a step looks at, or all")
+    course.add_argument("--validation", type=_number, metavar="SHARE", help="training rows set aside for the curves")
+    course.add_argument("--test", type=_number, metavar="SHARE", help="rows held out for the final figures (0.2)")
+    course.add_argument(
+        "--seed", type=_whole, metavar="S", help="decides every random number (default: drawn, and told)"
+    )
+    course.add_argument("--engine", default="auto", metavar="NAME", help="auto, xla, reference")
+    result = parser.add_argument_group("the result")
+    result.add_argument("--out", metavar="DIR", help="the run folder (default: runs/DATA-DATE-TIME)")
+    result.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
+
+
+def _evaluate(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="a data set or a CSV file (default: the rows held out in training)"
+    )
+
+
+def _predict(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("data", metavar="FILE", help="a CSV file (or a data set); its columns are found by name")
+    parser.add_argument("--out", metavar="FILE", help="write here instead of printing; an existing file is kept")
+    parser.add_argument("--proba", action="store_true", help="add the probability of every class")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+def _batch(text: str) -> int | str:
+    if text == ALL:
+        return text
+    rows = _whole(text)
+    if rows < 1:
+        raise argparse.ArgumentTypeError(f"a batch has at least 1 row, not {rows}; all of them: --batch-size all")
+    return rows
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text == "0":
+        return ()
+    try:
+        sizes = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give sizes such as 100 or 100,50, or 0 for no hidden layer")
+    return sizes

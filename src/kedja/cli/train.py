@@ -1,0 +1,243 @@
+"""`kedja train`: from a data set or a CSV file to a trained network in a run folder."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import platform
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from kedja.cli.folder import Claim, claimed, remembered, shown
+from kedja.cli.judge import Judgement, judge, told
+from kedja.cli.recipe import Recipe, network, recipe_for, targets
+from kedja.cli.report import Report, write_report
+from kedja.cli.rows import Rows, learnable, parts
+from kedja.engines.choice import get_engine
+from kedja.errors import DivergedError
+from kedja.nn import Dense, Sequential
+from kedja.nn.layers.layer import fresh_seed
+from kedja.ops.random import key_words
+from kedja.train.history import History
+
+__all__ = ["run"]
+
+SEEDS = 10_000  # a seed that is drawn is short enough to type again
+
+
+def run(options: argparse.Namespace, given: Sequence[str]) -> int:
+    """Train, write the run folder, say how well it went."""
+    features = [name.strip() for name in options.features.split(",")] if options.features is not None else None
+    rows = learnable(options.data, options.target, features, options.task)
+    seed = fresh_seed() % SEEDS if options.seed is None else options.seed
+    key_words(seed)  # refuses what is no seed
+    held_out = parts(rows, options.test, None, seed)
+    recipe = recipe_for(rows, len(held_out["training"]), options)
+    cut = parts(rows, options.test, recipe.validation, seed)
+    part = {name: rows.part(which) for name, which in cut.items()}
+    net, optimizer = network(recipe, part["training"])
+    _ready(options.engine)
+    with claimed(options.out, rows.name) as claim:
+        net.info.update(remembered(rows, {"test": options.test}, claim.path), loss=recipe.loss)
+        config = _config(options, given, recipe, seed, rows, part)
+        claim.configure({**config, "status": "training"})
+        history, failed = _fit(net, optimizer, part, recipe, seed, options)
+        with _undisturbed():  # the second press of an impatient finger must not cost what the first one kept
+            claim.keep = True
+            report = _write(claim, net, history, part, config, given)
+    if options.quiet:
+        print(claim.path)
+    else:
+        _tell(claim, net, history, part, recipe, report)
+    if failed is not None:
+        raise failed
+    return 130 if history.stopped.startswith("interrupted") else 0
+
+
+def _fit(
+    net: Sequential, optimizer: Any, part: dict[str, Rows], recipe: Recipe, seed: int, options: argparse.Namespace
+) -> tuple[History, DivergedError | None]:
+    """Train. Whatever ends it after the first step, what was learned until then is there to be kept."""
+    train, watched = part["training"], part.get("validation")
+    failed = None
+    try:
+        history = net.fit(
+            train.x,
+            targets(train, recipe.loss),
+            loss=recipe.loss,
+            optimizer=optimizer,
+            epochs=recipe.epochs,
+            batch_size=None if recipe.batch_size == "all" else recipe.batch_size,
+            validation=None if watched is None else (watched.x, targets(watched, recipe.loss)),
+            metrics=["rmse" if train.class_names is None else "accuracy"],
+            seed=seed,
+            engine=options.engine,
+            verbose=0 if options.quiet else None,
+        )
+    except DivergedError as error:
+        failed, history = error, error.history  # type: ignore[attr-defined]
+    except KeyboardInterrupt:  # pressed twice, or before the first step
+        history = getattr(net, "history", None)
+        if history is None or not net.built:
+            raise
+        history.stopped = history.stopped or f"interrupted by Ctrl-C, back to the end of epoch {len(history)}"
+    return history, failed
+
+
+@contextmanager
+def _undisturbed() -> Iterator[list[int]]:
+    """Inside, Ctrl-C is only counted; the caller decides what it means."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _ready(engine: str) -> None:
+    """Load the engine. A Ctrl-C in the middle of loading a compiler ends some of them without another word."""
+    with _undisturbed() as pressed, suppress(*([ImportError] if engine == "auto" else [])):
+        get_engine("xla" if engine == "auto" else engine)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _write(
+    claim: Claim, net: Sequential, history: History, part: dict[str, Rows], config: dict[str, Any], given: Sequence[str]
+) -> Judgement:
+    """Fill the run folder; the weights first, since they are what cannot be made again."""
+    net.save(claim.path)
+    history.to_csv(claim.path / "history.csv")
+    history.to_jsonl(claim.path / "history.jsonl")
+    name = "held-out" if "held-out" in part else "training"
+    rows = part[name]
+    result = judge(net, rows, net.info["loss"])
+    final = {f"{name} {figure}": value for figure, value in result.figures.items()}
+    if name == "held-out":
+        figure, value = next(iter(judge(net, part["training"], net.info["loss"]).figures.items()))
+        final[f"training {figure}"] = value
+    claim.configure({**config, "status": history.stopped, "seconds": history.seconds, "results": final})
+    shown_before = ("batch_size", "learning_rate", "loss")  # the history says them
+    settings = {name: value for name, value in config["options"].items() if name not in shown_before}
+    rule = history.settings["optimizer"]
+    settings["optimizer"] = ", ".join([rule["name"], *(f"{k} {v:g}" for k, v in rule.items() if k != "name")])
+    write_report(
+        claim.path / "report.html",
+        Report(
+            history=history,
+            title=f"{rows.name}: {_shape(net)}",
+            created=config["created"],
+            command=shlex.join(["kedja", *given]),
+            task=rows.task,
+            data=rows.name,
+            rows={name: len(some) for name, some in part.items()},
+            settings={k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()},
+            final=final,
+            layers=_layers(net, rows.x.shape[1]),
+            weights=[(np.asarray(k.value), np.asarray(b.value)) for k, b in _kernels(net)],
+            feature_names=rows.feature_names,
+            class_names=rows.class_names or (),
+            confusion=result.confusion,
+            mistakes=result.mistakes,
+            predictions=result.predictions,
+            targets=rows.y if result.predictions is not None else None,
+            target_name=rows.target,
+            seed=history.seed,
+            versions=config["versions"],
+        ),
+    )
+    return result
+
+
+def _kernels(net: Sequential) -> list[tuple[Any, Any]]:
+    return [(layer.kernel, layer.bias) for layer in net.layers if isinstance(layer, Dense)]
+
+
+def _shape(net: Sequential) -> str:
+    """784-100-10."""
+    kernels = [kernel for kernel, _ in _kernels(net)]
+    return "-".join(str(n) for n in [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)])
+
+
+def _layers(net: Sequential, width: int) -> list[tuple[str, str, object, int, str | None]]:
+    """Name, kind, output shape, parameters and activation of every layer."""
+    found: list[tuple[str, str, object, int, str | None]] = []
+    for name, layer in net.layers_by_path():
+        width = layer.units if isinstance(layer, Dense) else width
+        learned = sum(int(np.prod(v.shape)) for v in layer.state.of_kind("trainable").values())
+        activation = layer.activation_name if isinstance(layer, Dense) else None
+        found.append((name, type(layer).__name__, (width,), learned, activation))
+    return found
+
+
+def _config(
+    options: argparse.Namespace, given: Sequence[str], recipe: Recipe, seed: int, rows: Rows, part: dict[str, Rows]
+) -> dict[str, Any]:
+    """All that is needed to repeat the run, with every default written out."""
+    chosen = {**dataclasses.asdict(recipe), "engine": options.engine, "seed": seed}
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        "command": ["kedja", *given],
+        "repeat": _repeat(options, recipe, seed),
+        "data": {
+            **rows.source, "task": rows.task, "target": rows.target, "features": list(rows.feature_names),
+            "classes": rows.class_names, "rows": {name: len(some) for name, some in part.items()},
+        },
+        "options": {**chosen, "hidden": list(recipe.hidden)},
+        "versions": _versions(),
+    }  # fmt: skip
+
+
+def _repeat(options: argparse.Namespace, recipe: Recipe, seed: int) -> list[str]:
+    """The command with everything said, so that later defaults do not matter."""
+    words = ["kedja", "train", options.data]
+    for name in ("target", "features", "task", "test"):
+        if getattr(options, name) is not None:
+            words += [f"--{name}", str(getattr(options, name))]
+    words += ["--hidden", ",".join(map(str, recipe.hidden)) or "0"]
+    for name in ("activation", "loss", "optimizer", "learning_rate", "epochs", "batch_size", "validation"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
+    return [*words, "--seed", str(seed), "--engine", options.engine]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("kedja", "numpy", "jax", "jaxlib"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _tell(
+    claim: Claim, net: Sequential, history: History, part: dict[str, Rows], recipe: Recipe, result: Judgement
+) -> None:
+    """A short summary, and how to go on."""
+    train = part["training"]
+    acts = [recipe.activation] * len(recipe.hidden) + [_kernel_layers(net)[-1].activation_name]
+    count = sum(int(np.prod(v.shape)) for v in net.state.of_kind("trainable").values())
+    print(f"{train.name}: {_shape(net)}, {', '.join(acts)}, {count:,} parameters, seed {history.seed}")
+    ended = history.stopped.split(":")[0]  # where a run diverged is said on stderr, in full
+    print(f"{ended} on {len(train):,} rows in {history.seconds:.1f} s ({history.engine})\n")
+    held = part.get("held-out")
+    print("  " + told(result, held or train, "held-out" if held is not None else "training"))
+    if train.name == "xor" and result.right < len(train) and not history.stopped.startswith("interrupted"):
+        print("  this start is stuck: from some weights the way down ends before the goal. Try another --seed.")
+    run = shown(claim.path)
+    print(f"\n  the page         {claim.path / 'report.html'}\n  on other rows    kedja evaluate {run} DATA")
+    print(f"  ask it           kedja predict {run} FILE.csv")
+
+
+def _kernel_layers(net: Sequential) -> list[Dense]:
+    return [layer for layer in net.layers if isinstance(layer, Dense)]
