@@ -1,10 +1,25 @@
 """Layers and models, activations, losses and initialisers, all written on the graph."""
 
 from kedja.nn import activations, initializers, losses
-from kedja.nn.layers import Activation, Dense, Denormalize, Flatten, Layer, Normalize, Reshape
-from kedja.nn.model import Input, Model, Module, Sequential
+from kedja.nn.functional import Input, Model
+from kedja.nn.layers import Activation, Denormalize, Dense, Flatten, Layer, Normalize, Reshape
+from kedja.nn.model import Module, Sequential
+from kedja.nn.summary import Summary
 
 __all__ = [
-    "Activation", "Dense", "Denormalize", "Flatten", "Input", "Layer", "Model", "Module", "Normalize", "Reshape",
-    "Sequential", "activations", "initializers", "losses",
+    "Activation",
+    "Denormalize",
+    "Dense",
+    "Flatten",
+    "Input",
+    "Layer",
+    "Model",
+    "Module",
+    "Normalize",
+    "Reshape",
+    "Sequential",
+    "Summary",
+    "activations",
+    "initializers",
+    "losses",
 ]  # fmt: skip

@@ -166,7 +166,10 @@ NAMES: dict[str, Callable[[], Initializer]] = {
     "uniform": Uniform,
     "zeros": Zeros,
 }
-CLASSES = {c.__name__: c for c in (Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Normal, ScaledNormal, Uniform, Zeros)}
+CLASSES = {
+    c.__name__: c
+    for c in (Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Normal, ScaledNormal, Uniform, Zeros)
+}
 RELU_LIKE = {"relu"}
 
 

@@ -152,10 +152,7 @@ def _cross_entropy(t: Tensor, y: Tensor, from_logits: Any) -> Tensor:
             f"Give integer labels {y.shape[:-1]} or one-hot rows {y.shape}."
         )
     z = _logits(y, from_logits)
-    if z is not None:
-        each = -log_softmax(z)
-    else:
-        each = -log(maximum(y, float(np.finfo(y.dtype).tiny)))
+    each = -log_softmax(z) if z is not None else -log(maximum(y, float(np.finfo(y.dtype).tiny)))
     return _rows(total(where(hot == 0, 0.0, hot * each), -1), average=True)  # 0 · ln 0 counts as 0
 
 

@@ -1,20 +1,22 @@
-"""Models: layers put together, in a row (`Sequential`), as a graph (`Model`), or by a class of the user's (`Module`)."""
+"""Models: layers put together in a row (`Sequential`), or by a class of the user's (`Module`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kedja.errors import GraphError, ShapeError, one_of
-from kedja.graph.dtypes import as_dtype, get_default_dtype
+from kedja.graph.dtypes import get_default_dtype
 from kedja.graph.node import Tensor
 from kedja.graph.trace import trace
 from kedja.lent import borrowed
-from kedja.nn.layers.config import plain, rebuilt
-from kedja.nn.layers.layer import LAYERS, Layer
-from kedja.ops import add, divide, multiply, subtract
+from kedja.nn.layers.call import outermost, watching
+from kedja.nn.layers.layer import LAYERS, Layer, fresh_seed
 
-__all__ = ["Input", "Model", "Module", "Sequential"]
+if TYPE_CHECKING:
+    from kedja.nn.summary import Summary
+
+__all__ = ["Module", "Sequential"]
 
 
 class Module(Layer):
@@ -24,18 +26,28 @@ class Module(Layer):
     >>> class Residual(kj.Module):
     ...     def __init__(self):
     ...         super().__init__()
-    ...         self.inner, self.out = kj.nn.Dense(3, activation="relu"), kj.nn.Dense(2)
+    ...         self.hidden, self.out = kj.nn.Dense(3, activation="relu"), kj.nn.Dense(2)
     ...     def call(self, x):
-    ...         return self.out(x + self.inner(x))
+    ...         return self.out(x + self.hidden(x))
     >>> net = Residual().build((None, 3))
     >>> list(net.state)
-    ['inner.kernel', 'inner.bias', 'out.kernel', 'out.bias']
+    ['hidden.kernel', 'hidden.bias', 'out.kernel', 'out.bias']
     """
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        self.input_shape: tuple[Any, ...] | None = None
+        self.input_shapes: list[tuple[Any, ...]] = []
+        self._seed: int | None = None  # from which the starting values were drawn
         self._info: dict[str, Any] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "build" in cls.__dict__:  # a subclass's own makes its own variables; from outside, `build` makes all
+            cls.own_build = cls.__dict__["build"]  # type: ignore[method-assign]
+            del cls.build
+        super().__init_subclass__(**kwargs)
+
+    def own_build(self, *shapes: Any) -> None:
+        """What a subclass wrote as `build`."""
 
     @property
     def info(self) -> dict[str, Any]:
@@ -43,35 +55,61 @@ class Module(Layer):
         return self._info
 
     def __getattr__(self, name: str) -> Any:
-        return borrowed(self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if isinstance(value, Layer) and value.name is None and not name.startswith("_"):
-            value.name = name
+        try:
+            return borrowed(self, name)
+        except AttributeError:
+            return super().__getattr__(name)
 
     def build(self, *shapes: Any, seed: int | None = None) -> Any:
         """Make all variables for inputs of these shapes (the batch axis may be None); returns the model itself."""
-        if shapes and not self.built:
-            self._note_shape(shapes)
-            sizes = [tuple(2 if n is None else n for n in s) for s in shapes]
-            dtype = self.dtype or get_default_dtype()
-            self.built = True
-            try:
-                trace(lambda *xs: self(*xs, seed=seed), [(s, dtype) for s in sizes])
-            except BaseException:
-                self.built = False
-                raise
+        if not self.built:
+            shapes = shapes or self._known_shapes()
+            if not shapes:
+                raise GraphError(f"{self.title}: say the shape of the input, as in net.build((None, 784))")
+            sizes = [with_batch(s) for s in shapes]
+            trace(lambda *xs: self(*xs, seed=seed), [(s, self.dtype or get_default_dtype()) for s in sizes])
         return self
 
-    def _note_shape(self, shapes: Sequence[Any]) -> None:
-        self.input_shape = (None, *tuple(shapes[0])[1:])
+    def _known_shapes(self) -> Sequence[Any]:
+        """The shapes of the inputs, where the model says them itself."""
+        return ()
 
-    def __call__(self, *inputs: Any, **how: Any) -> Any:
-        first = inputs[0] if inputs else None
-        if self.input_shape is None and isinstance(first, Tensor) and first.ndim:
-            self._note_shape([first.shape])
-        return super().__call__(*inputs, **how)
+    def __call__(self, *inputs: Any, seed: int | None = None, **how: Any) -> Any:
+        if self.built or any(hasattr(x, "layer_call") for x in inputs):
+            return super().__call__(*inputs, seed=seed, **how)
+        undo = self._undo()
+        if outermost():
+            self._seed = seed = fresh_seed() if seed is None else seed
+        try:
+            return super().__call__(*inputs, seed=seed, **how)
+        except BaseException:
+            undo()
+            raise
+
+    def _make(self, shapes: list[Any]) -> None:
+        self.input_shapes = [(None, *s[1:]) for s in shapes if isinstance(s, tuple) and s]
+        self.own_build(*shapes)  # what is inside is made as it is called
+
+    @property
+    def input_shape(self) -> tuple[Any, ...] | None:
+        """The shape of the (first) input it was built for, the batch axis None."""
+        return self.input_shapes[0] if self.input_shapes else None
+
+    def summary(self, *shapes: Any, layout: str = "hwc") -> Summary:
+        """A table of the layers: kind, output shape, parameters. Before the first call it needs the shape of the input.
+
+        >>> import kedja as kj
+        >>> print(kj.Sequential([kj.nn.Dense(100, "sigmoid"), kj.nn.Dense(10)]).summary((None, 784)))
+        layer    kind   output       parameters
+        ───────────────────────────────────────
+        dense_1  Dense  (None, 100)      78,500
+        dense_2  Dense  (None, 10)        1,010
+        ───────────────────────────────────────
+        79,510 parameters, all trainable
+        """
+        from kedja.nn.summary import summarised
+
+        return summarised(self, shapes, layout)
 
     @property
     def output_layer(self) -> Layer | None:
@@ -93,20 +131,22 @@ class Module(Layer):
         >>> net.outputs_of("dense_1", kj.zeros((4, 2))).shape
         (4, 3)
         """
-        from kedja.nn.layers.layer import _calls
-
         wanted = [names] if isinstance(names, str) else list(names)
         found: dict[str, Any] = {}
-        before = _calls.now
-        _calls.now = before._replace(watch=lambda layer, path, xs, y: found.__setitem__(path, y))
-        try:
-            self(x, training=training)
-        finally:
-            _calls.now = before
+        with watching(lambda layer, path, xs, y: found.__setitem__(path, y)):
+            self(*(x if isinstance(x, tuple) else (x,)), training=training)
         for name in wanted:
             if name not in found:
                 raise one_of("layer", name, [p for p in found if p])
         return found[names] if isinstance(names, str) else {n: found[n] for n in wanted}
+
+
+def with_batch(shape: Any) -> tuple[int, ...]:
+    """The shape with a size in place of None."""
+    try:
+        return tuple(2 if n is None else int(n) for n in shape)
+    except TypeError:
+        raise ShapeError(f"a shape is a tuple like (None, 784), its first axis the examples; got {shape!r}") from None
 
 
 class NameCounter:
@@ -150,6 +190,8 @@ class Sequential(Module):
     """
 
     def __init__(self, layers: Sequence[Layer] = (), name: str | None = None, dtype: Any = None) -> None:
+        if isinstance(layers, Layer) or isinstance(name, Layer):
+            raise GraphError("Sequential takes one list of layers: kj.Sequential([layer, layer])")
         super().__init__(name, dtype)
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
@@ -158,9 +200,6 @@ class Sequential(Module):
         if len({id(layer) for layer in layers}) != len(layers):
             raise GraphError("Sequential: the same layer stands there twice; use kj.Model to share a layer")
         self._layers = named(list(layers))
-        if dtype is not None:
-            for layer in self._layers.values():
-                layer.dtype = layer.dtype or self.dtype
 
     @property
     def layers(self) -> list[Layer]:
@@ -178,187 +217,13 @@ class Sequential(Module):
         yield from self._layers.items()
 
     def call(self, x: Tensor) -> Tensor:
-        for name, layer in self._layers.items():
-            x = self.inner(layer, name, x)
+        for layer in self._layers.values():
+            x = layer(x)
         return x
 
     @property
     def output_layer(self) -> Layer | None:
         return self.layers[-1] if self._layers else None
-
-
-# --- functional models ----------------------------------------------------------------------------------------------
-class Symbol:
-    """A value that a functional model will compute: which layer call it comes from. Shapes are not known yet."""
-
-    def __init__(self, layer: Layer | None, inputs: Sequence[Symbol], shape: Any = None, name: str | None = None) -> None:
-        self.layer, self.inputs, self.shape, self.name = layer, tuple(inputs), shape, name
-
-    def layer_call(self, layer: Layer, inputs: Sequence[Any]) -> Symbol:
-        """Record a call of `layer` on these symbols."""
-        for x in inputs:
-            if not isinstance(x, Symbol):
-                raise GraphError(f"{layer.title}: cannot mix an Input with a {type(x).__name__} in one call")
-        return Symbol(layer, inputs)
-
-    def _with(self, op: str, other: Any, swapped: bool = False) -> Symbol:
-        if isinstance(other, Symbol):
-            return Arithmetic(op)(*((other, self) if swapped else (self, other)))  # type: ignore[no-any-return]
-        return Arithmetic(op, number=float(other), swapped=swapped)(self)  # type: ignore[no-any-return]
-
-    def __add__(self, other: Any) -> Symbol:
-        return self._with("add", other)
-
-    __radd__ = __add__
-
-    def __mul__(self, other: Any) -> Symbol:
-        return self._with("multiply", other)
-
-    __rmul__ = __mul__
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self._with("subtract", other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self._with("subtract", other, swapped=True)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return self._with("divide", other)
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return self._with("divide", other, swapped=True)
-
-    def __repr__(self) -> str:
-        return f"Input({self.shape})" if self.layer is None else f"<output of {self.layer!r}>"
-
-
-class Arithmetic(Layer):
-    """+ − × ÷ between outputs of layers, or with a number, recorded as a layer call."""
-
-    OPS = {"add": add, "divide": divide, "multiply": multiply, "subtract": subtract}  # noqa: RUF012  (a table)
-
-    def __init__(self, op: str, number: float | None = None, swapped: bool = False, name: str | None = None) -> None:
-        super().__init__(name)
-        if op not in self.OPS:
-            raise one_of("arithmetic op", op, self.OPS)
-        self.op, self.number, self.swapped = op, number, swapped
-
-    def call(self, *xs: Tensor) -> Tensor:
-        pair: tuple[Any, ...] = xs if self.number is None else (xs[0], self.number)
-        return self.OPS[self.op](*(reversed(pair) if self.swapped else pair))
-
-
-def Input(shape: Any, name: str | None = None) -> Symbol:  # noqa: N802  (a noun, as users of Keras know it)
-    """The start of a functional model: the shape of one example, without the batch axis.
-
-    >>> import kedja as kj
-    >>> x = kj.Input((4,))
-    >>> net = kj.Model(x, kj.nn.Dense(2)(x + kj.nn.Dense(4, activation="tanh")(x)))
-    >>> net(kj.zeros((3, 4))).shape
-    (3, 2)
-    """
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        sizes = (shape,)
-    return Symbol(None, (), sizes, name)
-
-
-class Model(Module):
-    """A graph of layers with branches and skips, from `Input`s to outputs. A layer called twice shares its weights."""
-
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name, dtype)
-        self._inputs = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
-        self._outputs = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
-        self._single = not isinstance(outputs, list | tuple)
-        for s in [*self._inputs, *self._outputs]:
-            if not isinstance(s, Symbol):
-                raise GraphError(f"Model: inputs come from kj.Input and outputs from layers called on them, got {s!r}")
-        self._order = self._ordered()
-        calls = [s.layer for s in self._order if s.layer is not None]
-        self._layers = named(list({id(layer): layer for layer in calls}.values()))
-        self._names = {id(layer): name for name, layer in self._layers.items()}
-        if dtype is not None:
-            for layer in self._layers.values():
-                layer.dtype = layer.dtype or as_dtype(dtype)
-
-    def _ordered(self) -> list[Symbol]:
-        order: list[Symbol] = []
-        done: set[int] = set()
-        stack: list[tuple[Symbol, bool]] = [(s, False) for s in reversed(self._outputs)]
-        while stack:
-            symbol, expanded = stack.pop()
-            if id(symbol) in done:
-                continue
-            if expanded:
-                done.add(id(symbol))
-                order.append(symbol)
-                continue
-            if symbol.layer is None and all(symbol is not s for s in self._inputs):
-                raise GraphError(f"Model: the outputs depend on {symbol!r}, which is not among the inputs of the model")
-            stack.append((symbol, True))
-            stack.extend((s, False) for s in reversed(symbol.inputs))
-        return order
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, inputs before users."""
-        return list(self._layers.values())
-
-    def members(self) -> Iterator[tuple[str, Any]]:
-        yield from self._layers.items()
-
-    def call(self, *xs: Tensor) -> Any:
-        if len(xs) != len(self._inputs):
-            raise ShapeError(f"the model has {len(self._inputs)} inputs, got {len(xs)}")
-        values: dict[int, Any] = {id(s): x for s, x in zip(self._inputs, xs, strict=True)}
-        for s, x in zip(self._inputs, xs, strict=True):
-            if len(x.shape) != len(s.shape) + 1 or any(a not in (None, b) for a, b in zip(s.shape, x.shape[1:], strict=True)):
-                raise ShapeError(f"expects examples of shape {s.shape}, got an array of shape {x.shape}")
-        for s in self._order:
-            if s.layer is not None:
-                values[id(s)] = self.inner(s.layer, self._names[id(s.layer)], *(values[id(i)] for i in s.inputs))
-        outputs = [values[id(s)] for s in self._outputs]
-        return outputs[0] if self._single else tuple(outputs)
-
-    def build(self, *shapes: Any, seed: int | None = None) -> Any:
-        return super().build(*(shapes or [(None, *s.shape) for s in self._inputs]), seed=seed)
-
-    @property
-    def output_layer(self) -> Layer | None:
-        return self._outputs[0].layer if self._single else None
-
-    def to_config(self) -> dict[str, Any]:
-        """Layers by name and calls by number, as plain data."""
-        number = {id(s): i for i, s in enumerate(self._order)}
-        calls = [
-            {"layer": self._names[id(s.layer)], "inputs": [number[id(i)] for i in s.inputs]}
-            if s.layer is not None
-            else {"input": list(s.shape), "name": s.name}
-            for s in self._order
-        ]
-        return {
-            "class": "Model", "name": self.name, "single": self._single, "calls": calls,
-            "layers": {n: plain(layer) for n, layer in self._layers.items()},
-            "inputs": [number[id(s)] for s in self._inputs], "outputs": [number[id(s)] for s in self._outputs],
-        }  # fmt: skip
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], classes: Mapping[str, type[Layer]] | None = None) -> Model:
-        """The model that `to_config` wrote."""
-        layers = {n: rebuilt(c, classes) for n, c in config["layers"].items()}
-        symbols: list[Symbol] = []
-        for name, layer in layers.items():
-            layer.name = name
-        for call in config["calls"]:
-            if "input" in call:
-                symbols.append(Input(tuple(call["input"]), call.get("name")))
-            else:
-                symbols.append(Symbol(layers[call["layer"]], [symbols[i] for i in call["inputs"]]))
-        outputs = [symbols[i] for i in config["outputs"]]
-        inputs = [symbols[i] for i in config["inputs"]]
-        return cls(inputs, outputs[0] if config["single"] else outputs, name=config.get("name"))
 
 
 LAYERS.pop("Module", None)

@@ -7,6 +7,7 @@ in the literature; α the momentum.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,21 @@ class Step(NamedTuple):
     value: Tensor
 
 
+ELSEWHERE = {
+    "alpha": "the rate is learning_rate=, the momentum is momentum=",
+    "beta1": "kedja spells it beta_1=",
+    "beta2": "kedja spells it beta_2=",
+    "betas": "kedja spells them beta_1= and beta_2=",
+    "clipnorm": "clipping is not there yet in this version",
+    "eps": "kedja spells it epsilon=",
+    "lr": "kedja spells it learning_rate=",
+    "nesterov": "Nesterov's momentum is not there yet in this version",
+    "params": "an optimiser is given to fit, which knows the parameters",
+    "weight_decay": "weight decay is not there yet in this version",
+}
+"""How peers name what we name otherwise."""
+
+
 class Slots(dict[str, Any]):
     """What an optimiser remembers about one parameter: its slots by name, also as attributes."""
 
@@ -44,6 +60,12 @@ class Optimizer:
     slots: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ("learning_rate",)
     full_batch = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        for name in kwargs:
+            if name in ELSEWHERE and name not in inspect.signature(cls.__init__).parameters:
+                raise TypeError(f"{cls.__name__} has no argument {name!r}: {ELSEWHERE[name]}")
+        return super().__new__(cls)
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = positive("learning_rate", learning_rate)
@@ -132,7 +154,7 @@ class Momentum(Optimizer):
 
 
 class SGD(Optimizer):
-    """θ ← θ − εg, on one mini-batch at a time; with momentum > 0 as `Momentum`.  Source: scope 4.1; Robbins, Monro 1951.
+    """θ ← θ − εg, one mini-batch at a time; with momentum > 0 as `Momentum`.  Source: scope 4.1; Robbins, Monro 1951.
 
     >>> SGD(0.1)
     SGD(learning_rate=0.1)
@@ -209,6 +231,10 @@ def get(optimizer: Any) -> Optimizer:
         if optimizer.get("name") not in CLASSES:
             raise one_of("optimizer", optimizer.get("name"), CLASSES)
         return CLASSES[optimizer["name"]](**{k: v for k, v in optimizer.items() if k != "name"})
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        raise DataError(
+            f"{optimizer.__name__} is a class: write kj.optim.{optimizer.__name__}(), with brackets and its numbers"
+        )
     if not isinstance(optimizer, str) or optimizer.lower() not in NAMES:
         raise one_of("optimizer", optimizer, NAMES)
     return NAMES[optimizer.lower()]()

@@ -10,15 +10,18 @@ import numpy as np
 from kedja.data.check import check_array, check_labels
 from kedja.engines import Engine, choose, get_engine
 from kedja.engines.engine import Program
-from kedja.errors import DataError, GraphError
+from kedja.errors import DataError, GraphError, ShapeError
+from kedja.graph.dtypes import get_default_dtype
+from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph, trace
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
 from kedja.ops import OPS
 from kedja.train.metrics import LIKELIHOODS, Metric, link_of
 from kedja.train.step import Batch, evaluation_graph
+from kedja.train.training import training_of
 
-__all__ = ["Evaluator", "as_inputs", "as_targets", "decide", "predict", "probabilities"]
+__all__ = ["Evaluator", "as_inputs", "as_targets", "decide", "evaluator", "output_shape", "predict", "probabilities"]
 
 Array = np.ndarray[Any, Any]
 ROWS = 1024
@@ -27,7 +30,8 @@ SMALL = 2e8  # multiply-adds below which NumPy is done before XLA has compiled
 
 def model_dtype(model: Module) -> Any:
     """The floating-point type the model computes in."""
-    return next((v.dtype for v in model.state.of_kind("trainable", "statistic").values()), model.dtype or np.dtype(np.float32))
+    own = model.state.of_kind("trainable", "statistic").values()
+    return next((v.dtype for v in own), model.dtype or get_default_dtype())
 
 
 def as_inputs(model: Module, x: Any, name: str = "x") -> list[Array]:
@@ -35,52 +39,93 @@ def as_inputs(model: Module, x: Any, name: str = "x") -> list[Array]:
     parts = list(x) if isinstance(x, tuple) else [x]
     dtype = model_dtype(model)
     arrays = [
-        check_array(getattr(p, "numpy", lambda p=p: p)() if hasattr(p, "op") else p, name if len(parts) == 1 else f"{name}[{i}]", dtype=dtype)
-        for i, p in enumerate(parts)
+        check_array(_plain(p), name if len(parts) == 1 else f"{name}[{i}]", dtype=dtype) for i, p in enumerate(parts)
     ]
     for a in arrays[1:]:
         if len(a) != len(arrays[0]):
             raise DataError(f"the inputs have {len(arrays[0])} and {len(a)} rows: they must be equally many")
+    shapes = model.input_shapes or model._known_shapes()
+    if shapes and len(shapes) != len(arrays):
+        raise DataError(
+            f"the model has {len(shapes)} inputs and {name} has {len(arrays)}: give a tuple, one array for each"
+        )
+    for a, s in zip(arrays, shapes, strict=False):
+        if a.ndim != len(s):
+            fix = " Give a single example as x[None]." if a.ndim == len(s) - 1 else ""
+            raise ShapeError(f"{name} has shape {a.shape}, and the model was built for inputs of shape {s}.{fix}")
     return arrays
 
 
-def as_targets(model: Module, y: Any, rows: int, loss: Loss | None, outputs: tuple[int, ...]) -> Array:
+def _plain(values: Any) -> Any:
+    return values.numpy() if isinstance(values, Tensor) else values
+
+
+def as_targets(
+    model: Module, y: Any, rows: int, loss: Loss | None, outputs: tuple[int, ...], name: str = "y"
+) -> Array:  # fmt: skip
     """The targets as an array: as many as rows, labels inside the range the outputs have."""
-    array: Array = check_array(y, "y", dtype=model_dtype(model), keep_integers=True)
+    array: Array = check_array(_plain(y), name, dtype=model_dtype(model), keep_integers=True)
     if len(array) != rows:
-        raise DataError(f"x has {rows} rows and y has {len(array)}: there must be one target for each row.")
+        raise DataError(
+            f"{name.replace('y', 'x')} has {rows} rows and {name} has {len(array)}: "
+            "there must be one target for each row."
+        )
     if loss is not None and loss.name == "cross_entropy" and array.ndim == 1 and len(outputs) == 2 and outputs[-1] > 1:
         array = check_labels(array, outputs[-1])
     if loss is not None and loss.name == "binary_cross_entropy":
         wrong = np.flatnonzero((array.reshape(rows, -1) < 0).any(1) | (array.reshape(rows, -1) > 1).any(1))
         if wrong.size:
             raise DataError(
-                f"binary_cross_entropy needs targets from 0 to 1, and row {wrong[0]} of y has {array[wrong[0]]}. "
+                f"binary_cross_entropy needs targets from 0 to 1, and row {wrong[0]} of {name} has {array[wrong[0]]}. "
                 "For more than two classes use 'cross_entropy' with one output per class."
             )
     return array
 
 
 def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
-    """The shape of the output for a batch of two rows."""
-    graph = trace(lambda *xs: model(*xs), [((2, *a.shape[1:]), a.dtype) for a in inputs])
+    """The shape of the output for these inputs; found by tracing, nothing is computed."""
+    shapes = [a.shape for a in inputs]
+    flat = any(len(s) == 1 for s in shapes)
+    column = ShapeError(f"x has shape {shapes[0]}: one number a row is a column, x.reshape(-1, 1)") if flat else None
+    try:
+        graph = trace(lambda *xs: model(*xs), [(a.shape, a.dtype) for a in inputs])
+    except ShapeError as error:
+        raise (column or error) from None
+    if len(graph.outputs) != 1:
+        raise GraphError(
+            f"fit and evaluate work on models with one output; this one has {len(graph.outputs)}. "
+            "Add up their losses yourself, in a function for kj.compile that takes kj.grad of the sum."
+        )
+    if column is not None and graph.outputs[0].shape[:1] != shapes[0]:
+        raise column
     return graph.outputs[0].shape
 
 
+def evaluator(
+    model: Module, loss: Loss | None, metrics: Sequence[Metric], x: Sequence[Array], y: Array, weights: Array | None,
+    engine: str | Engine,
+) -> Evaluator:  # fmt: skip
+    """An Evaluator for these data; its program is kept with the model and serves again for the same shapes."""
+    work = len(y) * sum(v.size for v in model.parameters)
+    name: Any = "reference" if engine == "auto" and work < SMALL else engine
+    rows = min(len(y), ROWS)
+    batch = Batch(x, y, rows, weights is not None, padded=True)
+    programs = training_of(model).programs
+    key = (repr(loss), tuple(metrics), batch.key(), name if isinstance(name, str) else name.name)
+    if key not in programs:
+        graph = evaluation_graph(model, loss, metrics, batch)
+        programs[key] = choose(name, graph).program(graph)
+    return Evaluator(programs[key], loss, metrics, [*x, y] + ([] if weights is None else [weights]), rows)
+
+
 class Evaluator:
-    """The mean loss and metrics of one data set, again and again: its batches lie ready, its program is compiled once."""
+    """The mean loss and metrics of one data set, again and again: batches lie ready, the program is compiled."""
 
     def __init__(
-        self, model: Module, loss: Loss | None, metrics: Sequence[Metric], x: Sequence[Array], y: Array,
-        engine: str | Engine, weights: Array | None = None,
+        self, program: Program, loss: Loss | None, metrics: Sequence[Metric], arrays: Sequence[Array], rows: int
     ) -> None:  # fmt: skip
-        self.metrics, self.loss = list(metrics), loss
-        rows = min(len(y), ROWS)
-        batch = Batch(x, y, rows, weights is not None, padded=True)
-        graph = evaluation_graph(model, loss, metrics, batch)
-        self.program: Program = choose(engine, graph).program(graph)
-        arrays = [*x, y] + ([] if weights is None else [weights])
-        self.batches = [_padded(arrays, at, rows) for at in range(0, len(y), rows)]
+        self.program, self.loss, self.metrics = program, loss, list(metrics)
+        self.batches = [_padded(arrays, at, rows) for at in range(0, len(arrays[0]), rows)]
 
     def __call__(self) -> dict[str, float]:
         sums: Any = 0.0
@@ -104,13 +149,12 @@ def _padded(arrays: Sequence[Array], at: int, rows: int) -> list[Array]:
     return [*found, np.arange(rows) < real]
 
 
-def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[Any, Any] | None = None) -> Array:
-    """The model's raw output for every row."""
+def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[Any, Any] | None = None) -> Any:
+    """The model's raw output for every row; a tuple of arrays when it has several outputs."""
+    model._expect_weights()
     inputs = as_inputs(model, x)
     n = len(inputs[0])
     rows = min(n, ROWS)
-    if not model.built:
-        raise GraphError("the model has no weights yet: fit it, load weights, or build it first")
     work = n * sum(v.size for v in model.parameters)
     name = ("reference" if work < SMALL else "auto") if engine == "auto" else engine
     key = (name, rows, tuple((a.shape[1:], a.dtype.name) for a in inputs))
@@ -120,12 +164,13 @@ def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[An
         cache[key] = (get_engine(name) if name != "auto" else choose("auto", graph)).program(graph)
     program: Program = cache[key]
     state = [v.raw for v in program.variables]
-    parts = []
+    parts: list[list[Array]] = []
     for at in range(0, n, rows):
         real = min(rows, n - at)
         _, outputs = program(state, _padded(inputs, at, rows)[:-1])
-        parts.append(np.asarray(outputs[0])[:real])
-    return np.concatenate(parts)
+        parts.append([np.asarray(o)[:real] for o in outputs])
+    whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
+    return whole[0] if program.graph.structure is ... else tuple(whole)
 
 
 def probabilities(model: Module, raw: Array, loss: str | None) -> Array:
@@ -136,8 +181,9 @@ def probabilities(model: Module, raw: Array, loss: str | None) -> Array:
     if link == "logits":
         return np.asarray(_apply("sigmoid" if loss == "binary_cross_entropy" else "softmax", raw))
     raise GraphError(
-        f"predict_proba: the output of the model is no probability, and its loss ({loss or 'none yet'}) does not make it one. "
-        f"End it with activation='sigmoid' or 'softmax', or train it with {' or '.join(LIKELIHOODS)}."
+        "predict_proba: the output of the model is no probability, and its loss "
+        f"({loss or 'none yet'}) does not make it one. End it with activation='sigmoid' or 'softmax', "
+        f"or train it with {' or '.join(LIKELIHOODS)}."
     )
 
 
@@ -154,11 +200,9 @@ def _link(model: Module, raw: Array, loss: str | None) -> str:
 
 def input_shapes(model: Module) -> list[tuple[Any, ...]]:
     """The shapes of the inputs the model was built for."""
-    shapes = [(None, *s.shape) for s in getattr(model, "_inputs", [])]
+    shapes = model.input_shapes or list(model._known_shapes())
     if not shapes:
-        if model.input_shape is None:
-            raise GraphError("the model has not met its input yet: fit it, or build it with a shape")
-        shapes = [model.input_shape]
+        raise GraphError("the model has not met its input yet: fit it, or build it with a shape")
     return shapes
 
 

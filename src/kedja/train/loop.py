@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from kedja.engines.engine import LOOP_STEPS, Loop
 from kedja.engines.reference import ReferenceLoop, run_graph
 from kedja.graph.node import Tensor
-from kedja.ops.random import fold_array, permutation_array
+from kedja.ops.random import fold_array, threefry
 
 __all__ = ["Chunks", "Interrupt", "Runner", "interruptible", "orders"]
 
@@ -58,17 +58,27 @@ def orders(seed: Array, rows: int, batch: int, first: int, epochs: int, capacity
     """
     steps = -(-rows // batch)
     laid = np.full((capacity, steps * batch), -1, np.int32)
-    words = fold_array(seed, "order")
-    for i in range(epochs):
-        laid[i, :rows] = permutation_array(fold_array(words, first + i), rows) if shuffle else np.arange(rows)
+    laid[:epochs, :rows] = permutations(fold_array(seed, "order"), first, epochs, rows) if shuffle else np.arange(rows)
     return laid.reshape(capacity * steps, batch)
+
+
+def permutations(words: Array, first: int, epochs: int, rows: int) -> Array:
+    """`permutation_array` of the key folded with each epoch's number, for all of them at once: (epochs, rows)."""
+    numbers = np.arange(first, first + epochs, dtype=np.uint32)
+    half = np.arange((rows + 1) // 2, dtype=np.uint32)
+    with np.errstate(over="ignore"):
+        keys = np.stack(threefry(words, numbers, np.ones_like(numbers)))
+        bits = np.concatenate(threefry(keys[:, :, None], half, np.zeros_like(half)), axis=1)
+    return np.argsort(bits[:, :rows], axis=1, kind="stable")
 
 
 class Runner:
     """A loop with its data laid out, its state, and the point it can go back to."""
 
-    def __init__(self, loop: Loop, data: Sequence[Any], arguments: Sequence[Any], steps_per_epoch: int) -> None:
-        self.loop = loop
+    def __init__(
+        self, loop: Loop, data: Sequence[Any], arguments: Sequence[Any], steps_per_epoch: int, names: Mapping[Any, str]
+    ) -> None:  # fmt: skip
+        self.loop, self.names = loop, names
         self.data = [loop.put(d) for d in data]
         self.arguments = arguments
         self.spe = steps_per_epoch
@@ -112,7 +122,7 @@ class Runner:
 
         ends = run_graph(graph, inputs, [np.asarray(v) for v in state], look)
         broken = [
-            v.name for (v, _), new in zip(graph.updates, ends[len(graph.outputs) :], strict=True)
+            self.names.get(v, v.label) for (v, _), new in zip(graph.updates, ends[len(graph.outputs) :], strict=True)
             if v.trainable and not np.isfinite(new).all()
         ]  # fmt: skip
         if not found:
@@ -123,7 +133,9 @@ class Runner:
         if value.ndim and value.shape[0] == batch:
             sample = int(np.flatnonzero(~np.isfinite(value.reshape(batch, -1)).all(1))[0])
             where += f", for row {int(rows[sample]) if rows is not None else sample} of the data"
-        return where + (f"; it reaches the parameters {', '.join(map(str, broken[:3]))}" if broken else "")
+        return where + (
+            f"; it reaches the parameters {', '.join(broken[:3])}{' …' if len(broken) > 3 else ''}" if broken else ""
+        )
 
 
 class Chunks:

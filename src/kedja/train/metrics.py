@@ -91,5 +91,3 @@ def get_all(metrics: Any) -> list[Metric]:
     """The metrics of these names; one name alone is taken too."""
     names: Sequence[Any] = [metrics] if isinstance(metrics, str | Metric) else list(metrics or ())
     return [get(m) for m in names]
-
-

@@ -14,7 +14,7 @@ from kedja.graph.variables import State, Variable
 from kedja.nn.layers import Denormalize
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
-from kedja.ops import cast, mean, random
+from kedja.ops import cast, mean, random, where
 from kedja.ops import sum as total
 from kedja.optim import Optimizer
 from kedja.train.metrics import Metric, link_of
@@ -70,6 +70,7 @@ def _averages(each: Sequence[Tensor], weight: Tensor | None) -> list[Tensor]:
     if weight is None:
         return [mean(e) for e in each]
     whole = total(weight)
+    whole = where(whole == 0, 1.0, whole)  # a batch of rows that all weigh nothing teaches nothing
     return [total(e * weight) / whole for e in each]
 
 

@@ -1,4 +1,4 @@
-"""The methods a model has for being used: compile, evaluate, predict, reset, train_on_batch. `train` lends them to it."""
+"""The methods a model has for being used, lent to it by this room: compile, evaluate, fit, predict, reset."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from kedja.engines import Engine
-from kedja.errors import GraphError
+from kedja.errors import DataError
 from kedja.graph.node import bind
 from kedja.nn import losses
 from kedja.nn.layers.layer import fresh_seed
 from kedja.nn.model import Module
+from kedja.ops.random import key_words
 from kedja.optim import get as get_optimizer
-from kedja.train.evaluation import Evaluator, as_inputs, as_targets, decide, output_shape, predict, probabilities
-from kedja.train.fit import as_weights, fit, training_of, unpacked
+from kedja.train.evaluation import as_inputs, as_targets, decide, evaluator, output_shape, predict, probabilities
+from kedja.train.fit import as_weights, fit, unpacked
 from kedja.train.metrics import get_all
+from kedja.train.training import training_of
 
 __all__: list[str] = []
 
@@ -48,6 +50,7 @@ def _evaluate(
     {'loss': 9.0, 'mae': 3.0}
     """
     training = training_of(model)
+    model._expect_weights()
     x, y = unpacked(x, y)
     inputs = as_inputs(model, x)
     chosen = losses.get(loss) if loss is not None else training.loss
@@ -55,8 +58,8 @@ def _evaluate(
     weights = None if sample_weight is None else as_weights(sample_weight, len(targets)).astype(inputs[0].dtype)
     measures = get_all(metrics) if metrics is not None else training.metrics
     if chosen is None and not measures:
-        raise GraphError("evaluate needs a loss or metrics: fit the model, or give loss=... or metrics=[...]")
-    return Evaluator(model, chosen, measures, inputs, targets, engine, weights)()
+        raise DataError("evaluate needs a loss or metrics: fit the model, or give loss=... or metrics=[...]")
+    return evaluator(model, chosen, measures, inputs, targets, weights, engine)()
 
 
 def _predict(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
@@ -87,12 +90,13 @@ def _reset(model: Module, seed: int | None = None) -> Module:
     What was compiled stays compiled. Returns the model.
     """
     training = training_of(model)
-    if seed is None:
-        seed = training.seed if training.seed is not None else fresh_seed()
-    training.seed = seed
+    if seed is not None:
+        key_words(seed)  # refuses what is no seed
+        training.seed = model._seed = int(seed)
     training.clear()
     if model.built:
-        model.redraw(seed)
+        model._seed = fresh_seed() if model._seed is None else model._seed
+        model.redraw(model._seed)
         for variable in model.state.of_kind("counter").values():
             variable.store(np.zeros(variable.shape, variable.dtype))
     return model

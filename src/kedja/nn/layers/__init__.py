@@ -5,4 +5,4 @@ from kedja.nn.layers.layer import Layer
 from kedja.nn.layers.scaling import Denormalize, Normalize
 from kedja.nn.layers.shape import Activation, Flatten, Reshape
 
-__all__ = ["Activation", "Dense", "Denormalize", "Flatten", "Layer", "Normalize", "Reshape"]
+__all__ = ["Activation", "Denormalize", "Dense", "Flatten", "Layer", "Normalize", "Reshape"]

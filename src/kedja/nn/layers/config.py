@@ -21,10 +21,11 @@ def plain(value: Any) -> Any:
     >>> plain(kj.nn.Dense(3, activation="tanh"))
     {'class': 'Dense', 'units': 3, 'activation': 'tanh'}
     """
-    if hasattr(value, "to_config"):
-        return value.to_config()
     if isinstance(value, Layer):
-        return {"class": type(value).__name__, **{k: plain(v) for k, v in value._arguments.items()}}
+        whole = hasattr(value, "to_config")
+        found = value.to_config() if whole else {k: plain(v) for k, v in value._arguments.items()}
+        frozen = {} if value.trainable else {"trainable": False}
+        return {"class": type(value).__name__, **found, **frozen}
     if isinstance(value, initializers.Initializer):
         return {k: plain(v) for k, v in value.config().items()}
     if isinstance(value, list | tuple):
@@ -70,10 +71,13 @@ def rebuilt(config: Any, classes: Mapping[str, type[Layer]] | None = None) -> An
             f"If it is yours: kj.load(path, classes=[{name}])."
         )
     cls = known[name]
-    if hasattr(cls, "from_config"):
-        return cls.from_config(config, classes)
-    arguments = {k: rebuilt(v, classes) for k, v in config.items() if k != "class"}
+    arguments = {k: v for k, v in config.items() if k not in ("class", "trainable")}
     try:
-        return cls(**arguments)
-    except TypeError as error:
+        if hasattr(cls, "from_config"):
+            layer = cls.from_config(arguments, classes)
+        else:
+            layer = cls(**{k: rebuilt(v, classes) for k, v in arguments.items()})
+    except (TypeError, KeyError) as error:
         raise FormatError(f"the model file does not fit the class {name}: {error}") from None
+    layer.trainable = bool(config.get("trainable", True))
+    return layer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kedja.errors import ShapeError
 from kedja.graph.node import Tensor
 from kedja.graph.shapes import Shape
@@ -17,7 +19,7 @@ class Dense(Layer):
     """Fully connected layer, y = f(x W + b).
 
     Shapes: x (…, n_in) → y (…, units); W (n_in, units); b (units,).
-    `init` draws W: a name, an object of kj.initializers, or "auto" (He before ReLU, else Glorot uniform). b starts at 0.
+    `init` draws W: a name, an object of kj.initializers, or "auto" (He before ReLU, else Glorot uniform). b is 0.
     Raises ShapeError when x has no axis, or its last axis changes after the first call.
     Source: scope 2.2; Rosenblatt 1958.
 
@@ -38,9 +40,9 @@ class Dense(Layer):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, dtype)
-        if isinstance(units, bool) or not isinstance(units, int) or units < 1:
+        if isinstance(units, bool) or not isinstance(units, int | np.integer) or units < 1:
             raise ShapeError(f"Dense: units is how many outputs the layer has, a whole number ≥ 1; got {units!r}")
-        self.units = units
+        self.units = int(units)
         self.activation = activations.get(activation)
         self.activation_name = activations.name_of(activation)
         self.use_bias = use_bias

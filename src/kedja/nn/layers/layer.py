@@ -8,38 +8,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from functools import wraps
-from threading import local
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kedja.errors import GraphError, KedjaError, ShapeError
-from kedja.graph.dtypes import as_dtype, get_default_dtype
+from kedja.graph.dtypes import as_array, as_dtype, get_default_dtype, is_float
 from kedja.graph.node import Array, Tensor, tensor
-from kedja.graph.scope import Source, caller
+from kedja.graph.scope import Source, borrow, caller
 from kedja.graph.variables import Parameter, State, Variable
 from kedja.nn import initializers
+from kedja.nn.layers.arguments import ELSEWHERE, made, remembering
+from kedja.nn.layers.call import Call, calls
 from kedja.ops import random
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "trainable"]
 
 
-class Call(NamedTuple):
-    """How the present call is meant."""
-
-    training: bool = False
-    key: Tensor | None = None
-    seed: Array | None = None  # from which layers not built yet draw their weights
-    path: str = ""
-    watch: Callable[[Layer, str, Any, Any], None] | None = None  # told of every layer's inputs and output
-
-
-class _Calls(local):
-    now = Call()
-
-
-_calls = _Calls()
 LAYERS: dict[str, type[Layer]] = {}
 """Every layer class by name: what a saved architecture is made again from."""
 
@@ -47,24 +32,6 @@ LAYERS: dict[str, type[Layer]] = {}
 def fresh_seed() -> int:
     """A seed nobody chose, for a run that was given none; it is recorded with the run."""
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
-
-
-def remembering(init: Callable[..., None]) -> Callable[..., None]:
-    """`__init__` that notes the arguments of the outermost class: they are the layer's configuration."""
-    signature = inspect.signature(init)
-
-    @wraps(init)
-    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "_arguments" not in self.__dict__:
-            bound = signature.bind(self, *args, **kwargs)
-            found = dict(list(bound.arguments.items())[1:])
-            for name, parameter in signature.parameters.items():
-                if parameter.kind is parameter.VAR_KEYWORD:
-                    found.update(found.pop(name, {}))
-            self.__dict__["_arguments"] = found
-        init(self, *args, **kwargs)
-
-    return noted
 
 
 class Layer:
@@ -83,17 +50,21 @@ class Layer:
     _arguments: dict[str, Any]
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise GraphError(f"{type(self).__name__}: the name of a layer is text, got {name!r}")
         self.name = name
         self.dtype = None if dtype is None else as_dtype(dtype)
         self.built = False
         self.trainable = True
         self._starts: dict[Variable, tuple[str, Any]] = {}  # where each parameter's starting value comes from
-        self.source = Source.of(caller())
+        self.where = caller()  # the user's line that made it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             cls.__init__ = remembering(cls.__init__)  # type: ignore[method-assign]
+        if "build" in cls.__dict__:
+            cls.build = made(cls.build)  # type: ignore[method-assign]
         if cls.__module__.startswith("kedja."):
             LAYERS[cls.__name__] = cls
 
@@ -109,22 +80,24 @@ class Layer:
     def parameter(self, name: str, shape: Any, initializer: Any = "glorot_uniform") -> Parameter:
         """A trainable variable of this layer, drawn from the seed of the call and the path of the layer."""
         values = self._drawn(name, tuple(shape), initializer)
-        made = Parameter(values, name, dtype=values.dtype)
-        self._starts[made] = (self._path_of(name), initializer)
-        return made
+        found = Parameter(values, name, dtype=values.dtype)
+        self._starts[found] = (self._path_of(name), initializer)
+        return found
 
     def variable(self, name: str, value: Any, kind: str = "statistic") -> Variable:
         """A variable that learning does not change by gradient."""
-        return Variable(value, name, kind=kind, dtype=self.dtype)
+        return Variable(value, name, kind=kind, dtype=self.dtype or calls.now.dtype)
 
     def _path_of(self, name: str) -> str:
-        return f"{_calls.now.path}.{name}" if _calls.now.path else name
+        return f"{calls.now.path}.{name}" if calls.now.path else name
 
     def _drawn(self, name: str, shape: tuple[int, ...], initializer: Any) -> Array:
-        seed = _calls.now.seed
+        seed = calls.now.seed
         if seed is None:
             seed = random.key_words(fresh_seed())
-        return self._start(seed, self._path_of(name), initializer, shape, self.dtype or get_default_dtype())
+        return self._start(
+            seed, self._path_of(name), initializer, shape, self.dtype or calls.now.dtype or get_default_dtype()
+        )
 
     def _start(self, seed: Array, path: str, initializer: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         how = initializers.get(initializer, getattr(self, "activation_name", None))
@@ -141,10 +114,12 @@ class Layer:
 
     def key(self, what: str = "") -> Tensor:
         """A random key of this call: from the seed, the step and the layer's path."""
-        base = _calls.now.key
+        base = calls.now.key
         if base is None:
-            raise GraphError(f"{self.title} needs randomness, and this call has no key: call it with key=kj.random.key(0)")
-        return random.fold(base, f"{_calls.now.path}/{what}")
+            raise GraphError(
+                f"{self.title} needs randomness, and this call has no key: call it with key=kj.random.key(0)"
+            )
+        return random.fold(base, f"{calls.now.path}/{what}")
 
     # --- calling ----------------------------------------------------------------------------------------------------
     def __call__(self, *inputs: Any, training: bool | None = None, key: Any = None, seed: int | None = None) -> Any:
@@ -152,58 +127,80 @@ class Layer:
         for x in inputs:
             if hasattr(x, "layer_call"):
                 return x.layer_call(self, inputs)
-        now = _calls.now
-        path = now.path or (self.name or "")
+        now = calls.now
         how = now._replace(
             training=now.training if training is None else training,
             key=now.key if key is None else tensor(key),
             seed=now.seed if seed is None else random.key_words(seed),
-            path=path,
+            dtype=self.dtype or now.dtype,
+            root=now.root or self,
+            places={} if now.root is None else now.places,
+            path=self._place(now),
         )
-        _calls.now = how
+        calls.now = how
+        # New nodes belong to the user's line that made the layer or, where the layer is the user's, to the code of it.
+        line = borrow(self.where if type(self).__module__.startswith("kedja.") else None)
         try:
             nodes = [self._input(x) for x in inputs]
             if not self.built:
-                self.build(*(_shape(x) for x in nodes))
+                self._make([_shape(x) for x in nodes])
                 self.built = True
             accepts = _accepts_training(type(self))
             y = self.call(*nodes, training=how.training) if accepts else self.call(*nodes)
             if how.watch is not None:
-                how.watch(self, path, nodes, y)
+                how.watch(self, how.path, nodes, y)
             return y
         except KedjaError as error:
             raise self._named(error) from None
         finally:
-            _calls.now = now
+            borrow(line)
+            calls.now = now
+
+    def _make(self, shapes: list[Any]) -> None:
+        """At the first call: make the variables."""
+        self.build(*shapes)
+
+    def _place(self, now: Call) -> str:
+        """The path of this layer in the outermost layer of the call: the one its variables have in `state`."""
+        if now.root is None or now.places is None:
+            return ""
+        if self not in now.places:
+            for path, layer in now.root.layers_by_path():
+                now.places.setdefault(layer, path)
+        if self not in now.places:  # not stored in any layer of the call
+            name = self.name or type(self).__name__.lower()
+            now.places[self] = f"{now.path}.{name}" if now.path else name
+        return now.places[self]
 
     def _input(self, x: Any) -> Any:
         if isinstance(x, Tensor):
             return x
         if isinstance(x, list | tuple) and any(isinstance(v, Tensor) for v in x):
             return x
-        return tensor(x, self.dtype)
-
-    def inner(self, layer: Layer, name: str, *inputs: Any) -> Any:
-        """Call a layer inside this one, under its own path."""
-        now = _calls.now
-        _calls.now = now._replace(path=f"{now.path}.{name}" if now.path else name)
-        try:
-            return layer(*inputs)
-        finally:
-            _calls.now = now
+        array = as_array(x, self.dtype)
+        own = next(iter(self.state.of_kind("trainable", "statistic").values()), None) if self.dtype is None else None
+        return tensor(array, own.dtype if own is not None and is_float(array.dtype) else array.dtype)
 
     def _named(self, error: KedjaError) -> KedjaError:
         """The error, saying which layer it happened in (the innermost that is known)."""
         if getattr(error, "layer", None) is not None:
             return error
-        named = type(error)(f"{self.title}: {error}")
+        text = f"{self.title}: {error}"
+        if self.source is not None and "\n  at " not in text:
+            text += f"\n  at {self.source}"
+        named = type(error)(text)
         named.layer = self  # type: ignore[attr-defined]
         return named
 
     @property
+    def source(self) -> Source | None:
+        """The line of the user's program that made this layer."""
+        return Source.of(self.where)
+
+    @property
     def title(self) -> str:
         """Class and name, as messages show them."""
-        name = _calls.now.path or self.name
+        name = calls.now.path or self.name
         return f'{type(self).__name__} "{name}"' if name else type(self).__name__
 
     # --- its variables and the layers inside ------------------------------------------------------------------------
@@ -250,6 +247,26 @@ class Layer:
         """The trainable variables."""
         return list(self.state.of_kind("trainable").values())
 
+    def _undo(self) -> Callable[[], None]:
+        """Takes back all that happens to this layer and those inside from now on: a failed build leaves no half."""
+        kept = [(layer, dict(vars(layer))) for layer in (self, *(inside for _, inside in self.layers_by_path()))]
+
+        def undo() -> None:
+            for layer, values in kept:
+                vars(layer).clear()
+                vars(layer).update(values)
+
+        return undo
+
+    def _expect_weights(self) -> None:
+        """Raise unless this layer, and all inside that have variables, have met a shape."""
+        for layer in (self, *(inside for _, inside in self.layers_by_path())):
+            if not layer.built and type(layer).build is not Layer.build:
+                raise GraphError(
+                    f"{self.title} has no weights yet: fit it, call it on data, or say the shape of its input, "
+                    "as in net.build((None, 784))"
+                )
+
     def count_parameters(self) -> int:
         """How many numbers learning can change, shared ones counted once.
 
@@ -258,17 +275,18 @@ class Layer:
         >>> net.build((None, 784)).count_parameters()
         79510
         """
+        self._expect_weights()
         return self.state.size("trainable")
 
     def get_weights(self) -> list[Array]:
         """Copies of all parameters and statistics, in the order of `state`."""
+        self._expect_weights()
         return [np.array(v.value) for v in self.state.of_kind("trainable", "statistic").values()]
 
     def set_weights(self, weights: Any) -> None:
         """Set all parameters and statistics; nothing is changed unless every array fits."""
+        self._expect_weights()
         own = self.state.of_kind("trainable", "statistic")
-        if not own:
-            raise GraphError(f"{self.title} has no weights yet: build it first, or call it on data")
         if len(weights) != len(own):
             raise ShapeError(f"{self.title} has {len(own)} weight arrays ({', '.join(own)}), got {len(weights)}")
         for (path, v), w in zip(own.items(), weights, strict=True):
@@ -283,9 +301,36 @@ class Layer:
 
         return plain(self)  # type: ignore[no-any-return]
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ELSEWHERE:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}: {ELSEWHERE[name]}")
+        if not name.startswith("_") and not self.__dict__.get("built", True):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r} (its weights are made when it first meets data)"
+            )
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self._arguments.items()) if "_arguments" in self.__dict__ else ""
         return f"{type(self).__name__}({shown})"
+
+
+def trainable(
+    model: Layer, prefix: str = "", frozen: bool = False, seen: set[Any] | None = None
+) -> dict[str, Variable]:
+    """The parameters that learning may change: those of layers that are not frozen, each once."""
+    seen = set() if seen is None else seen
+    frozen = frozen or not model.trainable
+    found: dict[str, Variable] = {}
+    for name, value in model.members():
+        path = f"{prefix}.{name}" if prefix else name
+        if isinstance(value, Layer):
+            found.update(trainable(value, path, frozen, seen))
+        elif value.trainable and value not in seen:
+            seen.add(value)
+            if not frozen:
+                found[path] = value
+    return found
 
 
 _takes_training: dict[type, bool] = {}

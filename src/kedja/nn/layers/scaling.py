@@ -10,6 +10,7 @@ from kedja.errors import DataError
 from kedja.graph.node import Tensor
 from kedja.graph.shapes import Shape
 from kedja.nn.layers.layer import Layer
+from kedja.ops import cast
 
 __all__ = ["Denormalize", "Normalize"]
 
@@ -23,7 +24,7 @@ class _Scaling(Layer):
             self.std = self.variable("std", np.ones(x[-1:]))
 
     def adapt(self, values: Any) -> Any:
-        """Take the columns' mean and standard deviation; a constant column gets standard deviation 1. Returns itself."""
+        """Take the columns' mean and standard deviation (1 for a constant column). Returns the layer itself."""
         array = np.asarray(values, np.float64)
         array = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(-1, 1)
         if not len(array) or not np.isfinite(array).all():
@@ -45,7 +46,7 @@ class Normalize(_Scaling):
     """
 
     def call(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        return (x - cast(self.mean, x.dtype)) / cast(self.std, x.dtype)
 
 
 class Denormalize(_Scaling):
@@ -57,8 +58,8 @@ class Denormalize(_Scaling):
     """
 
     def call(self, x: Tensor) -> Tensor:
-        return self.mean + self.std * x
+        return cast(self.mean, x.dtype) + cast(self.std, x.dtype) * x
 
     def standard(self, y: Tensor) -> Tensor:
         """The inverse: (y − mean) / std."""
-        return (y - self.mean) / self.std
+        return (y - cast(self.mean, y.dtype)) / cast(self.std, y.dtype)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kedja.errors import ShapeError
 from kedja.graph.node import Tensor
+from kedja.graph.shapes import as_shape
 from kedja.nn import activations
 from kedja.nn.layers.layer import Layer
 
@@ -21,6 +23,8 @@ class Flatten(Layer):
     """
 
     def call(self, x: Tensor) -> Tensor:
+        if not x.shape:
+            raise ShapeError("got a single number; there must be an axis of examples")
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
@@ -34,9 +38,11 @@ class Reshape(Layer):
 
     def __init__(self, shape: Any, name: str | None = None) -> None:
         super().__init__(name)
-        self.shape = tuple(shape)
+        self.shape = as_shape(shape)
 
     def call(self, x: Tensor) -> Tensor:
+        if not x.shape:
+            raise ShapeError("got a single number; there must be an axis of examples")
         return x.reshape((x.shape[0], *self.shape))
 
 

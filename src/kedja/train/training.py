@@ -1,0 +1,55 @@
+"""What a model remembers of its training from one call of `fit` to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kedja.engines.engine import Loop
+from kedja.graph.variables import State, Variable
+from kedja.nn.losses import Loss
+from kedja.nn.model import Module
+from kedja.optim import Optimizer
+from kedja.train.metrics import Metric
+
+__all__ = ["Training", "training_of"]
+
+
+class Training:
+    """What a model remembers between calls of `fit`: how it is trained, how far it is, and its compiled programs."""
+
+    def __init__(self) -> None:
+        self.loss: Loss | None = None
+        self.optimizer: Optimizer | None = None  # whose memory this is
+        self.chosen: Optimizer | None = None  # what `compile` or the last `fit` was given
+        self.metrics: list[Metric] = []
+        self.memory = State()
+        self.parameters: dict[str, Variable] = {}  # whose memory that is
+        self.seed: int | None = None
+        self.epochs = 0
+        self.loops: dict[Any, Loop] = {}
+        self.paces: dict[Any, float] = {}
+        self.programs: dict[Any, Any] = {}
+
+    def clear(self) -> None:
+        """Forget progress and the optimiser's memory, in place: compiled programs stay."""
+        self.epochs = 0
+        for variable in self.memory.values():
+            variable.store(np.zeros(variable.shape, variable.dtype))
+
+    def use(self, optimizer: Optimizer, parameters: dict[str, Variable]) -> None:
+        """Take an optimiser; its memory is kept when it is of the same kind as before, for the same parameters."""
+        same = self.optimizer is not None and self.optimizer.structure() == optimizer.structure()
+        if not (same and all(self.parameters.get(path) is p for path, p in parameters.items())):
+            self.memory, self.parameters = optimizer.make_slots(parameters), dict(parameters)
+            self.loops = {}
+        self.optimizer = optimizer
+
+
+def training_of(model: Module) -> Training:
+    """The model's own Training."""
+    found = model.__dict__.get("_training")
+    if found is None:
+        found = model.__dict__["_training"] = Training()
+    return found
