@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ def initial_weights(sizes: Sequence[int], seed: int) -> list[NDArray[np.float32]
     """[W1, b1, W2, b2, …] of a dense network: Glorot uniform kernels (in, out), zero biases (Glorot, Bengio 2010)."""
     draw = np.random.default_rng(seed)
     weights: list[NDArray[np.float32]] = []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(sizes):
         limit = np.sqrt(6 / (n_in + n_out))
         weights.append(draw.uniform(-limit, limit, (n_in, n_out)).astype(np.float32))
         weights.append(np.zeros(n_out, np.float32))

@@ -31,15 +31,15 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "placeholder", "set_default_dtype", "tensor", "trace",
     ),
     "kedja.ops": (
-        "absolute", "add", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax",
-        "argmin", "argsort", "broadcast_to", "cast", "ceil", "concatenate", "cos", "cosh", "cumsum", "divide", "dot",
-        "equal", "exp", "expand_dims", "expm1", "flip", "floor", "floor_divide", "full", "greater", "greater_equal",
-        "isfinite", "isnan", "less", "less_equal", "log", "log1p", "log_softmax", "logarithm", "logical_and",
-        "logical_not", "logical_or", "logical_xor", "logsumexp", "map", "matmul", "max", "maximum", "mean", "min",
-        "minimum", "multiply", "negative", "not_equal", "one_hot", "ones", "pad", "power", "reciprocal", "relu",
-        "remainder", "reshape", "round", "scan", "scatter_add", "sigmoid", "sign", "sin", "sinh", "softmax", "softplus",
-        "sqrt", "square", "squeeze", "stack", "stop_gradient", "subtract", "sum", "take", "take_along_axis", "tan",
-        "tanh", "transpose", "variance", "where", "zeros",
+        "absolute", "add", "all", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
+        "argmax", "argmin", "argsort", "broadcast_to", "cast", "ceil", "concatenate", "cos", "cosh", "cumsum",
+        "divide", "dot", "equal", "exp", "expand_dims", "expm1", "flip", "floor", "floor_divide", "full", "greater",
+        "greater_equal", "isfinite", "isnan", "less", "less_equal", "log", "log1p", "log_softmax", "logarithm",
+        "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "map", "matmul", "max", "maximum",
+        "mean", "min", "minimum", "multiply", "negative", "not_equal", "one_hot", "ones", "pad", "power",
+        "reciprocal", "relu", "remainder", "reshape", "round", "scan", "scatter_add", "sigmoid", "sign", "sin",
+        "sinh", "softmax", "softplus", "sqrt", "square", "squeeze", "stack", "stop_gradient", "subtract", "sum",
+        "take", "take_along_axis", "tan", "tanh", "transpose", "variance", "where", "zeros",
     ),
     "kedja.diff": (
         "GradientCheck", "check_gradients", "custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp",
@@ -59,7 +59,8 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name) or _SUBROOMS.get(name) or (f"kedja.{name}" if name in _ROOMS else None)
     if home is None:
         raise AttributeError(f"module 'kedja' has no attribute {name!r}")
-    for room in ("kedja.diff", "kedja.engines", "kedja.train"):  # a tensor needs its operators and its value, a model fit
+    # A tensor needs its operators and its value, a model its `fit`.
+    for room in ("kedja.diff", "kedja.engines", "kedja.train"):
         if room != "kedja.train" or home.startswith("kedja.nn"):
             import_module(room)
     found = getattr(import_module(home), name) if name in _HOME else import_module(home)

@@ -151,8 +151,8 @@ def no_numbers_yet(node: Tensor) -> GraphError:
     """The error for asking a tensor's value while a function is traced."""
     source = Source.of(caller())
     return GraphError(
-        f"the value of {node.name or 'a tensor'} was asked for while its function is being traced: there are no numbers "
-        "yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
+        f"the value of {node.name or 'a tensor'} was asked for while its function is being traced: there are no "
+        "numbers yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
         + (f"\n  at {source}" if source else "")
     )
 

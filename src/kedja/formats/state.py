@@ -37,8 +37,8 @@ ARCHITECTURE = "model.json"
 def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     """Write the model into `folder` (made if missing): architecture, weights, how it was trained, `model.info`.
 
-    A second save into the folder replaces the first, all at once. Raises FormatError when a setting cannot be written as
-    plain data, OSError when the folder cannot be written; what was saved there before is then untouched.
+    A second save into the folder replaces the first, all at once. Raises FormatError when a setting cannot be written
+    as plain data, OSError when the folder cannot be written; what was saved there before is then untouched.
 
     >>> import tempfile, kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(3, activation="tanh"), kj.nn.Dense(1)]).build((None, 2), seed=0)
@@ -122,7 +122,9 @@ def _description(root: Path) -> dict[str, Any]:
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise FormatError(f"{path} is not the description of a kedja model")
     if said.get("version") != VERSION:
-        raise FormatError(f"{path} has version {said.get('version')!r}; this kedja reads version {VERSION}. Update kedja.")
+        raise FormatError(
+            f"{path} has version {said.get('version')!r}; this kedja reads version {VERSION}. Update kedja."
+        )
     missing = {"architecture", "inputs", "dtype", "weights", "training", "info"} - set(said)
     if missing:
         raise FormatError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
