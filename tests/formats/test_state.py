@@ -41,6 +41,14 @@ def test_training_goes_on_after_loading_as_if_never_saved(tmp_path: Path) -> Non
     assert np.array_equal(back.predict(X), net.predict(X))
 
 
+def test_a_loaded_model_resets_to_the_start_it_came_from(tmp_path: Path) -> None:
+    """The seed of the starting values is saved, so `reset` after loading is `reset` before saving."""
+    net = trained()
+    net.save(tmp_path)
+    back = kj.load(tmp_path).reset()
+    assert np.array_equal(back.predict(X), net.reset().predict(X))
+
+
 def test_predictions_know_the_loss_after_loading(tmp_path: Path) -> None:
     """The saved loss says that outputs are logits, so probabilities still add up to one."""
     trained().save(tmp_path)

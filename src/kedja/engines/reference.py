@@ -152,8 +152,8 @@ def no_numbers_yet(node: Tensor) -> GraphError:
     source = Source.of(caller())
     return GraphError(
         f"the value of {node.name or 'a tensor'} was asked for while its function is being traced: there are no "
-        "numbers yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on values."
-        + (f"\n  at {source}" if source else "")
+        "numbers yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on "
+        "values." + (f"\n  at {source}" if source else "")
     )
 
 

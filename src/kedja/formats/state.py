@@ -71,6 +71,7 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
             "metrics": [m.name for m in training.metrics],
             "epochs": training.epochs,
             "seed": training.seed,
+            "start": model.start_seed,
         },
         "info": plain(model.info),
     }
@@ -97,7 +98,7 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
             model = rebuilt(said["architecture"], {c.__name__: c for c in classes})
             if not isinstance(model, Module):
                 raise FormatError(f"{root / ARCHITECTURE} describes no model")
-            model.build(*(tuple(s) for s in said["inputs"]), seed=0)
+            model.build(*(tuple(s) for s in said["inputs"]), seed=said["training"].get("start") or 0)
         model.info.update(said["info"])
         _restore(model, said, _unpacked(root, blob))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -170,7 +170,7 @@ class Model(Module):
         outputs = [values[id(s)] for s in self._outputs]
         return outputs[0] if self._single else tuple(outputs)
 
-    def _known_shapes(self) -> Sequence[Any]:
+    def known_shapes(self) -> Sequence[Any]:
         return [(None, *s.shape) for s in self._inputs]
 
     @property

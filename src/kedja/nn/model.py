@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedja.errors import GraphError, ShapeError, one_of
 from kedja.graph.dtypes import get_default_dtype
@@ -12,9 +12,6 @@ from kedja.graph.trace import trace
 from kedja.lent import borrowed
 from kedja.nn.layers.call import outermost, watching
 from kedja.nn.layers.layer import LAYERS, Layer, fresh_seed
-
-if TYPE_CHECKING:
-    from kedja.nn.summary import Summary
 
 __all__ = ["Module", "Sequential"]
 
@@ -37,7 +34,7 @@ class Module(Layer):
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
         self.input_shapes: list[tuple[Any, ...]] = []
-        self._seed: int | None = None  # from which the starting values were drawn
+        self.start_seed: int | None = None  # from which the starting values were drawn
         self._info: dict[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,23 +60,23 @@ class Module(Layer):
     def build(self, *shapes: Any, seed: int | None = None) -> Any:
         """Make all variables for inputs of these shapes (the batch axis may be None); returns the model itself."""
         if not self.built:
-            shapes = shapes or self._known_shapes()
+            shapes = shapes or self.known_shapes()
             if not shapes:
                 raise GraphError(f"{self.title}: say the shape of the input, as in net.build((None, 784))")
             sizes = [with_batch(s) for s in shapes]
             trace(lambda *xs: self(*xs, seed=seed), [(s, self.dtype or get_default_dtype()) for s in sizes])
         return self
 
-    def _known_shapes(self) -> Sequence[Any]:
+    def known_shapes(self) -> Sequence[Any]:
         """The shapes of the inputs, where the model says them itself."""
         return ()
 
     def __call__(self, *inputs: Any, seed: int | None = None, **how: Any) -> Any:
         if self.built or any(hasattr(x, "layer_call") for x in inputs):
             return super().__call__(*inputs, seed=seed, **how)
-        undo = self._undo()
+        undo = self.restore_point()
         if outermost():
-            self._seed = seed = fresh_seed() if seed is None else seed
+            self.start_seed = seed = fresh_seed() if seed is None else seed
         try:
             return super().__call__(*inputs, seed=seed, **how)
         except BaseException:
@@ -94,22 +91,6 @@ class Module(Layer):
     def input_shape(self) -> tuple[Any, ...] | None:
         """The shape of the (first) input it was built for, the batch axis None."""
         return self.input_shapes[0] if self.input_shapes else None
-
-    def summary(self, *shapes: Any, layout: str = "hwc") -> Summary:
-        """A table of the layers: kind, output shape, parameters. Before the first call it needs the shape of the input.
-
-        >>> import kedja as kj
-        >>> print(kj.Sequential([kj.nn.Dense(100, "sigmoid"), kj.nn.Dense(10)]).summary((None, 784)))
-        layer    kind   output       parameters
-        ───────────────────────────────────────
-        dense_1  Dense  (None, 100)      78,500
-        dense_2  Dense  (None, 10)        1,010
-        ───────────────────────────────────────
-        79,510 parameters, all trainable
-        """
-        from kedja.nn.summary import summarised
-
-        return summarised(self, shapes, layout)
 
     @property
     def output_layer(self) -> Layer | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kedja.errors import GraphError, one_of
 from kedja.graph.dtypes import get_default_dtype
-from kedja.graph.node import Tensor
+from kedja.graph.node import Tensor, bind
 from kedja.graph.trace import trace
 from kedja.nn.layers.call import watching
 from kedja.nn.layers.layer import Layer, trainable
@@ -91,7 +91,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str) -> Summary:
         raise one_of("layout", layout, ("chw", "hwc"))
     if model.built and model.input_shapes:
         shapes = model.input_shapes
-    shapes = shapes or model._known_shapes()
+    shapes = shapes or model.known_shapes()
     if not shapes:
         raise GraphError(
             f"{model.title} has not met its input yet: say its shape, as in net.summary((None, 784)), or fit it first"
@@ -104,7 +104,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str) -> Summary:
     def look(layer: Layer, path: str, inputs: Any, output: Any) -> None:
         calls.setdefault(path, (layer, output))
 
-    undo = None if model.built else model._undo()
+    undo = None if model.built else model.restore_point()
     try:
         with watching(look):
             graph = trace(lambda *xs: model(*xs), [(s, dtype) for s in sizes])
@@ -149,3 +149,21 @@ def _notes(outputs: Sequence[Tensor]) -> list[str]:
         f'{words[y.op.name]} uses the pre-activation of the {y.op.name} (from_logits="auto").'
         for y in outputs if logits_of(y) is not None
     ]  # fmt: skip
+
+
+def _summary(model: Module, *shapes: Any, layout: str = "hwc") -> Summary:
+    """A table of the layers: kind, output shape, parameters. Before the first call it needs the shape of the input.
+
+    >>> import kedja as kj
+    >>> print(kj.Sequential([kj.nn.Dense(100, "sigmoid"), kj.nn.Dense(10)]).summary((None, 784)))
+    layer    kind   output       parameters
+    ───────────────────────────────────────
+    dense_1  Dense  (None, 100)      78,500
+    dense_2  Dense  (None, 10)        1,010
+    ───────────────────────────────────────
+    79,510 parameters, all trainable
+    """
+    return summarised(model, shapes, layout)
+
+
+bind(Module, summary=_summary)

@@ -44,7 +44,7 @@ def as_inputs(model: Module, x: Any, name: str = "x") -> list[Array]:
     for a in arrays[1:]:
         if len(a) != len(arrays[0]):
             raise DataError(f"the inputs have {len(arrays[0])} and {len(a)} rows: they must be equally many")
-    shapes = model.input_shapes or model._known_shapes()
+    shapes = model.input_shapes or model.known_shapes()
     if shapes and len(shapes) != len(arrays):
         raise DataError(
             f"the model has {len(shapes)} inputs and {name} has {len(arrays)}: give a tuple, one array for each"
@@ -151,7 +151,7 @@ def _padded(arrays: Sequence[Array], at: int, rows: int) -> list[Array]:
 
 def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[Any, Any] | None = None) -> Any:
     """The model's raw output for every row; a tuple of arrays when it has several outputs."""
-    model._expect_weights()
+    model.expect_weights()
     inputs = as_inputs(model, x)
     n = len(inputs[0])
     rows = min(n, ROWS)
@@ -200,7 +200,7 @@ def _link(model: Module, raw: Array, loss: str | None) -> str:
 
 def input_shapes(model: Module) -> list[tuple[Any, ...]]:
     """The shapes of the inputs the model was built for."""
-    shapes = model.input_shapes or list(model._known_shapes())
+    shapes = model.input_shapes or list(model.known_shapes())
     if not shapes:
         raise GraphError("the model has not met its input yet: fit it, or build it with a shape")
     return shapes

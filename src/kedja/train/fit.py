@@ -107,7 +107,7 @@ def fit(
         seed = training.seed if training.seed is not None else fresh_seed()
     words = key_words(seed)
 
-    undo = None if model.built else model._undo()
+    undo = None if model.built else model.restore_point()
     before = dict(vars(training))  # a call that is refused leaves the model and its memory as they were
     try:
         x, y = unpacked(x, y)

@@ -50,7 +50,7 @@ def _evaluate(
     {'loss': 9.0, 'mae': 3.0}
     """
     training = training_of(model)
-    model._expect_weights()
+    model.expect_weights()
     x, y = unpacked(x, y)
     inputs = as_inputs(model, x)
     chosen = losses.get(loss) if loss is not None else training.loss
@@ -92,11 +92,11 @@ def _reset(model: Module, seed: int | None = None) -> Module:
     training = training_of(model)
     if seed is not None:
         key_words(seed)  # refuses what is no seed
-        training.seed = model._seed = int(seed)
+        training.seed = model.start_seed = int(seed)
     training.clear()
     if model.built:
-        model._seed = fresh_seed() if model._seed is None else model._seed
-        model.redraw(model._seed)
+        model.start_seed = fresh_seed() if model.start_seed is None else model.start_seed
+        model.redraw(model.start_seed)
         for variable in model.state.of_kind("counter").values():
             variable.store(np.zeros(variable.shape, variable.dtype))
     return model

@@ -1,5 +1,6 @@
 """The layers, one family a file."""
 
+from kedja.nn.layers import config  # noqa: F401  (lends layers their configuration)
 from kedja.nn.layers.dense import Dense
 from kedja.nn.layers.layer import Layer
 from kedja.nn.layers.scaling import Denormalize, Normalize

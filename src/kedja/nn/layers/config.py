@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import FormatError
+from kedja.graph.node import bind
 from kedja.nn import activations, initializers
 from kedja.nn.layers.layer import LAYERS, Layer
 
@@ -81,3 +82,11 @@ def rebuilt(config: Any, classes: Mapping[str, type[Layer]] | None = None) -> An
         raise FormatError(f"the model file does not fit the class {name}: {error}") from None
     layer.trainable = bool(config.get("trainable", True))
     return layer
+
+
+def _config(layer: Layer) -> Any:
+    """The arguments a layer was made with, as plain data."""
+    return plain(layer)
+
+
+bind(Layer, config=_config)

@@ -247,7 +247,7 @@ class Layer:
         """The trainable variables."""
         return list(self.state.of_kind("trainable").values())
 
-    def _undo(self) -> Callable[[], None]:
+    def restore_point(self) -> Callable[[], None]:
         """Takes back all that happens to this layer and those inside from now on: a failed build leaves no half."""
         kept = [(layer, dict(vars(layer))) for layer in (self, *(inside for _, inside in self.layers_by_path()))]
 
@@ -258,7 +258,7 @@ class Layer:
 
         return undo
 
-    def _expect_weights(self) -> None:
+    def expect_weights(self) -> None:
         """Raise unless this layer, and all inside that have variables, have met a shape."""
         for layer in (self, *(inside for _, inside in self.layers_by_path())):
             if not layer.built and type(layer).build is not Layer.build:
@@ -275,17 +275,17 @@ class Layer:
         >>> net.build((None, 784)).count_parameters()
         79510
         """
-        self._expect_weights()
+        self.expect_weights()
         return self.state.size("trainable")
 
     def get_weights(self) -> list[Array]:
         """Copies of all parameters and statistics, in the order of `state`."""
-        self._expect_weights()
+        self.expect_weights()
         return [np.array(v.value) for v in self.state.of_kind("trainable", "statistic").values()]
 
     def set_weights(self, weights: Any) -> None:
         """Set all parameters and statistics; nothing is changed unless every array fits."""
-        self._expect_weights()
+        self.expect_weights()
         own = self.state.of_kind("trainable", "statistic")
         if len(weights) != len(own):
             raise ShapeError(f"{self.title} has {len(own)} weight arrays ({', '.join(own)}), got {len(weights)}")
@@ -293,13 +293,6 @@ class Layer:
             if np.shape(w) != v.shape:
                 raise ShapeError(f"{path} has shape {v.shape}, the array given {np.shape(w)}")
         own.restore(dict(zip(own, weights, strict=True)))
-
-    # --- configuration ----------------------------------------------------------------------------------------------
-    def config(self) -> dict[str, Any]:
-        """The arguments it was made with, as plain data."""
-        from kedja.nn.layers.config import plain
-
-        return plain(self)  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         if name in ELSEWHERE:
