@@ -8,7 +8,7 @@ WORKERS ?= 2
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$p; exit; fi; done; echo python3)
-TYPED := kedja.graph kedja.ops kedja.diff kedja.engines
+TYPED := kedja
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint bench docs clean

@@ -1,8 +1,8 @@
 """How much `import kedja` adds to `import numpy`, which every user of it has paid already.
 
 Each import happens in a fresh process, timed inside it (interpreter start is not ours), and the two alternate. kedja
-loads a name when it is first used, so the import alone would measure nothing: `kedja.Sequential` is asked for too, which
-loads every room that a network is built and trained with.
+loads a name when it is first used, so the import alone would measure nothing: `kedja.Sequential` is asked for too, and
+that loads every room that a network is built and trained with.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Module(Layer):
     def build(self, *shapes: Any, seed: int | None = None) -> Any:
         """Make all variables for inputs of these shapes (the batch axis may be None); returns the model itself."""
         if not self.built:
-            shapes = shapes or self.known_shapes()
+            shapes = shapes or tuple(self.known_shapes())
             if not shapes:
                 raise GraphError(f"{self.title}: say the shape of the input, as in net.build((None, 784))")
             sizes = [with_batch(s) for s in shapes]

@@ -129,7 +129,7 @@ def _shown(layer: Layer) -> bool:
 
 
 def _row(path: str, layer: Layer, output: Any, batch: int, layout: str, learning: set[Any]) -> Row:
-    own = [v for _, v in layer.members() if isinstance(v, Tensor) and v.kind == "trainable"]  # type: ignore[attr-defined]
+    own = [v for _, v in layer.members() if isinstance(v, Tensor) and v.kind == "trainable"]
     shape = _shape(output, batch, layout)
     return Row(path, type(layer).__name__, shape, sum(v.size for v in own), sum(v.size for v in own if v in learning))
 

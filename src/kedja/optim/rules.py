@@ -237,4 +237,5 @@ def get(optimizer: Any) -> Optimizer:
         )
     if not isinstance(optimizer, str) or optimizer.lower() not in NAMES:
         raise one_of("optimizer", optimizer, NAMES)
-    return NAMES[optimizer.lower()]()
+    made: Optimizer = NAMES[optimizer.lower()]()
+    return made

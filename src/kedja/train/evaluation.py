@@ -209,6 +209,7 @@ def input_shapes(model: Module) -> list[tuple[Any, ...]]:
 def decide(model: Module, raw: Array, loss: str | None) -> Array:
     """The class of each row: the largest output, or for a single output more likely than not (0 or 1)."""
     if raw.ndim > 1 and raw.shape[-1] > 1:
-        return raw.argmax(-1)
+        best: Array = raw.argmax(-1)
+        return best
     single = raw.reshape(len(raw))
     return (single > (0.0 if _link(model, raw, loss) == "logits" else 0.5)).astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,9 +153,9 @@ class Chunks:
             return min(start + min(wanted, left), end)
         return min(start + left + (wanted - left) // self.spe * self.spe, end)
 
-    def timed(self, run: Callable[[], Any], steps: int) -> Any:
-        """Run, and remember how long a step took."""
+    @contextmanager
+    def timing(self, steps: int) -> Iterator[None]:
+        """Remember how long a step takes, from a block that runs this many."""
         began = time.perf_counter()
-        result = run()
+        yield
         self.pace = (time.perf_counter() - began) / max(steps, 1)
-        return result

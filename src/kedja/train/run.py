@@ -68,9 +68,8 @@ class Run:
                 while start < end:
                     stop = chunks.stop(start, end)
                     before = self.runner.state
-                    result = chunks.timed(
-                        lambda a=start, b=stop, o=laid: self.runner.run(self.runner.state, o, a, b), stop - start
-                    )
+                    with chunks.timing(stop - start):
+                        result = self.runner.run(before, laid, start, stop)
                     self.pace = chunks.pace
                     if not result.finite:
                         self.diverged(before, laid, start, result.done, first + done_epochs)

@@ -62,7 +62,7 @@ def _evaluate(
     return evaluator(model, chosen, measures, inputs, targets, weights, engine)()
 
 
-def _predict(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+def _predict(model: Module, x: Any, *, engine: str | Engine = "auto") -> Any:
     """The raw output of the model for every row of x, as an array.
 
     >>> import kedja as kj
