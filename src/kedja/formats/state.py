@@ -25,8 +25,10 @@ from kedja.nn.layers import Layer
 from kedja.nn.layers.config import plain, rebuilt
 from kedja.nn.model import Module
 from kedja.optim import get as get_optimizer
+from kedja.optim.rules import CLASSES
 from kedja.train.evaluation import input_shapes, model_dtype
 from kedja.train.fit import trainable, training_of
+from kedja.train.metrics import METRICS, get_all
 
 __all__ = ["load", "save"]
 
@@ -52,6 +54,9 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     if not model.built:
         raise GraphError("there is nothing to save yet: the model has no weights. Fit it, or build it with a shape.")
     training = training_of(model)
+    # What the user wrote is code, and code is not saved: such a loss, metric or optimiser is given again to `fit`.
+    loss = training.loss if training.loss and training.loss.name in losses.FORMULAS else None
+    optimizer = training.optimizer if type(training.optimizer) in CLASSES.values() else None
     target = Path(folder)
     tensors = {path: np.array(v.value, order="C") for path, v in model.state.items()}
     tensors.update({path: np.array(v.value, order="C") for path, v in training.memory.items()})
@@ -66,9 +71,9 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
         "dtype": np.dtype(model_dtype(model)).name,
         "weights": {"file": weights, "sha256": digest, "bytes": len(blob)},
         "training": {
-            "loss": training.loss.config() if training.loss else None,
-            "optimizer": training.optimizer.config() if training.optimizer else None,
-            "metrics": [m.name for m in training.metrics],
+            "loss": loss.config() if loss else None,
+            "optimizer": optimizer.config() if optimizer else None,
+            "metrics": [m.name for m in training.metrics if m.name in METRICS],
             "epochs": training.epochs,
             "seed": training.seed,
             "start": model.start_seed,
@@ -175,8 +180,6 @@ def _restore(model: Module, said: Mapping[str, Any], tensors: Mapping[str, Any])
     own.restore({p: tensors[p] for p in own})
     training.loss = losses.get(told["loss"]) if told["loss"] else None
     training.epochs, training.seed = int(told["epochs"]), told["seed"]
-    from kedja.train.metrics import get_all
-
     training.metrics = get_all(told["metrics"])
     if told["optimizer"]:
         training.use(get_optimizer(told["optimizer"]), trainable(model))

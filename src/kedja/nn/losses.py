@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,22 @@ def _cross_entropy(t: Tensor, y: Tensor, from_logits: Any) -> Tensor:
     return _rows(total(where(hot == 0, 0.0, hot * each), -1), average=True)  # 0 · ln 0 counts as 0
 
 
+# --- a function of the user's ---------------------------------------------------------------------------------------
+@lru_cache(maxsize=64)  # one function, one formula: a second fit finds the program compiled for it
+def _of_your_own(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    def formula(t: Tensor, y: Tensor, _: Any) -> Tensor:
+        each = function(t, y)
+        if not isinstance(each, Tensor) or each.shape[:1] != y.shape[:1]:
+            got = f"a tensor of shape {each.shape}" if isinstance(each, Tensor) else type(each).__name__
+            raise ShapeError(
+                f"a loss function gives one number for each of the {y.shape[0]} rows, got {got}. "
+                "Leave the mean over the rows to kedja."
+            )
+        return _rows(each, average=True)
+
+    return formula
+
+
 FORMULAS: dict[str, Callable[..., Tensor]] = {
     "binary_cross_entropy": _binary_cross_entropy,
     "cross_entropy": _cross_entropy,
@@ -174,13 +191,22 @@ ALIASES = {
 
 
 def get(loss: Any, **options: Any) -> Loss:
-    """The loss of this name (ours or Keras's), or the object itself.
+    """The loss of this name (ours or Keras's), the object itself, or one from a function of (targets, outputs).
+
+    A function of your own gives one number per row, or several, which are averaged; it cannot be saved.
 
     >>> get("sparse_categorical_crossentropy").name
     'cross_entropy'
+    >>> import kedja as kj
+    >>> def cubed(t, y):
+    ...     return abs(y - t) ** 3
+    >>> get(cubed)(kj.tensor([[1.0], [2.0]]), kj.tensor([[0.0], [0.0]])).item()
+    4.5
     """
     if isinstance(loss, Loss):
         return loss
+    if callable(loss) and not isinstance(loss, type):
+        return Loss(getattr(loss, "__name__", type(loss).__name__), _of_your_own(loss), **options)
     if isinstance(loss, dict):
         return get(loss["name"], **{k: v for k, v in loss.items() if k != "name"})
     name = ALIASES.get(loss, loss) if isinstance(loss, str) else loss

@@ -96,7 +96,7 @@ class Optimizer:
 
     def structure(self) -> tuple[Any, ...]:
         """What the program depends on: everything but the run-time numbers."""
-        return (type(self).__name__, self.slots)
+        return (type(self), self.slots)
 
     def update(self, parameters: Mapping[str, Variable], gradients: Sequence[Tensor], memory: State) -> None:
         """Record the updates of all parameters, slots and the step counter in the present trace."""

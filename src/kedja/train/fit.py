@@ -128,8 +128,18 @@ def fit(
         batch = Batch(inputs, y, size, weights is not None, padded=not full and rows % size != 0)
         training.use(rule, parameters)
         name = engine if isinstance(engine, str) else engine.name
-        measured = tuple(m.name for m in measures)
-        key = (batch.key(), repr(chosen), rule.structure(), measured, name, full, tuple(parameters), rows)
+        measured = tuple(m.per_example for m in measures)
+        key = (
+            batch.key(),
+            repr(chosen),
+            chosen.formula,
+            rule.structure(),
+            measured,
+            name,
+            full,
+            tuple(parameters),
+            rows,
+        )
         loop = training.loops.get(key)
         if loop is None:
             graph = training_graph(model, chosen, rule, training.memory, measures, batch, parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from kedja.errors import DataError, one_of
@@ -73,14 +74,22 @@ ALIASES = {"acc": "accuracy", "binary_accuracy": "accuracy", "mean_absolute_erro
            "sparse_categorical_accuracy": "accuracy"}  # fmt: skip
 
 
+@lru_cache(maxsize=64)  # one function, one metric: a second fit finds the program compiled for it
+def _of_your_own(function: Callable[[Tensor, Tensor], Tensor]) -> Metric:
+    name = getattr(function, "__name__", type(function).__name__)
+    return Metric(name, lambda t, y, link: _per_row(function(t, y)))
+
+
 def get(metric: Any) -> Metric:
-    """The metric of this name.
+    """The metric of this name, the object itself, or one from a function of (targets, outputs), a number per row.
 
     >>> get("acc").name
     'accuracy'
     """
     if isinstance(metric, Metric):
         return metric
+    if callable(metric) and not isinstance(metric, type):
+        return _of_your_own(metric)
     name = ALIASES.get(metric, metric) if isinstance(metric, str) else metric
     if name not in METRICS:
         raise one_of("metric", metric, METRICS)
