@@ -13,6 +13,7 @@ __all__ = [
     "GraphError",
     "KedjaError",
     "ShapeError",
+    "StorageError",
     "UnknownNameError",
     "one_of",
 ]
@@ -44,6 +45,10 @@ class UnknownNameError(KedjaError, ValueError):
 
 class FormatError(KedjaError, ValueError):
     """A file or folder that is damaged, foreign, or of a version this kedja does not read."""
+
+
+class StorageError(KedjaError, OSError):
+    """A file or folder that cannot be written: no permission, no space, no such place."""
 
 
 class DivergedError(KedjaError, ArithmeticError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
 import tempfile
 from pathlib import Path
+
+from kedja.errors import StorageError
 
 __all__ = ["cache_folder", "write_whole"]
 
@@ -15,6 +18,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file that is either the old one or all of the new one, whatever happens meanwhile.
 
     Text is written as UTF-8. The content lies on the disk before the name changes, so a power cut cannot leave half.
+    Raises StorageError, which is an OSError too.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_whole(Path(folder) / "note.txt", "σ")
@@ -29,8 +33,11 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, target)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path:

@@ -172,7 +172,10 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path, table):
     [
         ("abc", r"'abc' is text where a number is expected.$"),
         ("1_000", r"'1_000' is text where a number is expected.$"),
-        ('"1,5"', r"'1,5' is text where a number is expected \(write 1.5\).$"),
+        (
+            '"1,5"',
+            r"'1,5' is text where a number is expected \(a decimal comma is written as a point, thousands",
+        ),
         ("", r"the cell is empty.$"),
         ("NaN", r"the value is missing \('NaN'\).$"),
         ("?", r"the value is missing \('\?'\).$"),
@@ -245,3 +248,19 @@ def test_a_blank_line_in_a_single_column_is_a_missing_cell(table):
     with pytest.raises(DataError, match="row 3, column 'x': the cell is empty"):
         table("x\n1\n\n2\n").numeric(["x"])
     assert table("x\n1\n2\n\n\n").numeric(["x"]).tolist() == [[1], [2]]
+
+
+def test_long_whole_numbers_stay_different_classes(tmp_path):
+    """Class labels beyond 2**53 are compared as the whole numbers they are."""
+    path = tmp_path / "t.csv"
+    names = ["9007199254740992", "9007199254740993", "9007199254740999"]
+    path.write_text("a,label\n" + "".join(f"{i},{names[i % 3]}\n" for i in range(12)), encoding="utf-8")
+    assert data.read_csv(path).xy("label", task="classification").class_names == tuple(names)
+
+
+def test_a_column_that_float32_would_flatten_is_named(tmp_path):
+    """Time stamps in milliseconds are refused as inputs, with the name of the column."""
+    path = tmp_path / "t.csv"
+    path.write_text("when,y\n" + "".join(f"{1700000000000 + 1000 * i},{i}.5\n" for i in range(30)), encoding="utf-8")
+    with pytest.raises(DataError, match=r"column 'when': its values, around 1\.7e\+12, differ by less than float32"):
+        data.read_csv(path).xy("y")

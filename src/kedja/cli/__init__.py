@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refused(f"{where}{error.strerror or error}.", BAD_INPUT)
     except KeyboardInterrupt:
         return _refused("interrupted.", INTERRUPTED)
+    except MemoryError as error:
+        return _refused(f"there is not enough memory: {error or 'use smaller layers or fewer rows'}.", BAD_INPUT)
 
 
 def _refused(why: object, code: int) -> int:

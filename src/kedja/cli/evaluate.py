@@ -58,4 +58,4 @@ def _print_confusion(confusion: np.ndarray[Any, Any], names: Sequence[str]) -> N
     print("\n" + "true".ljust(width) + "answered".rjust(width))
     print(" " * width + "".join(name.rjust(width) for name in short))
     for name, counts in zip(short, confusion.tolist(), strict=True):
-        print(name.ljust(width) + "".join((str(count) if count else "·").rjust(width) for count in counts))
+        print(name.ljust(width) + "".join((str(count) if count else ".").rjust(width) for count in counts))

@@ -45,6 +45,8 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     part = {name: rows.part(which) for name, which in cut.items()}
     net, optimizer = network(recipe, part["training"])
     _ready(options.engine)
+    if threading.current_thread() is threading.main_thread():  # a polite end from outside is a Ctrl-C: all is kept
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     with claimed(options.out, rows.name) as claim:
         net.info.update(remembered(rows, {"test": options.test}, claim.path), loss=recipe.loss)
         config = _config(options, given, recipe, seed, rows, part)
@@ -233,7 +235,13 @@ def _tell(
     held = part.get("held-out")
     print("  " + told(result, held or train, "held-out" if held is not None else "training"))
     if train.name == "xor" and result.right < len(train) and not history.stopped.startswith("interrupted"):
-        print("  this start is stuck: from some weights the way down ends before the goal. Try another --seed.")
+        losses = history["loss"]
+        falling = len(losses) < 10 or losses[-1] < 0.97 * losses[-len(losses) // 10 - 1]
+        print(
+            "  it is still learning: give it more --epochs."
+            if falling
+            else "  this start is stuck: from some weights the way down ends before the goal. Try another --seed."
+        )
     run = shown(claim.path)
     print(f"\n  the page         {claim.path / 'report.html'}\n  on other rows    kedja evaluate {run} DATA")
     print(f"  ask it           kedja predict {run} FILE.csv")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kedja.errors import DataError
 
-__all__ = ["check_array", "check_arrays", "check_labels"]
+__all__ = ["check_array", "check_arrays", "check_labels", "unresolved"]
 
 
 def check_arrays(
@@ -41,9 +41,16 @@ def check_arrays(
 
 
 def check_array(
-    values: Any, name: str = "x", *, dtype: DTypeLike = np.float32, keep_integers: bool = False
+    values: Any,
+    name: str = "x",
+    *,
+    dtype: DTypeLike = np.float32,
+    keep_integers: bool = False,
+    learning: bool = False,
 ) -> NDArray[Any]:
     """One array one can compute with; see `check_arrays`. `name` is how messages call it.
+
+    With `learning`, columns whose differences `dtype` would round away are refused.
 
     >>> check_array([1, 2], "ages").dtype.name
     'float32'
@@ -70,7 +77,33 @@ def check_array(
         raise DataError(
             f"{name} has {array[place]:g} {_where(place, columns)}, too large for {cast.dtype}: scale it first."
         )
+    if learning and (blurred := unresolved(array, cast.dtype)) is not None:
+        column = f" in column {columns[blurred] if columns else blurred}" if array.ndim > 1 else ""
+        raise DataError(
+            f"{name} has values{column} around {array.reshape(len(array), -1)[0, blurred]:g} that differ by less than "
+            f"{cast.dtype} can tell apart: subtract their mean first, or compute in float64."
+        )
     return cast
+
+
+def unresolved(array: NDArray[Any], dtype: DTypeLike) -> int | None:
+    """The first column whose spread would be lost in the rounding of `dtype` (time stamps, large identifiers), if any.
+
+    A column is lost when one unit in the last place of its largest value is more than a thousandth of its range.
+
+    >>> unresolved(np.array([[0.0, 1e12], [1.0, 1e12 + 60]]), np.float32)
+    1
+    """
+    found = np.dtype(dtype)
+    if array.dtype.kind not in "iuf" or found.kind != "f" or found.itemsize >= 8 or array.dtype.itemsize < 4:
+        return None
+    if array.dtype.kind == "f" and array.dtype.itemsize <= found.itemsize:
+        return None
+    rows = array.reshape(len(array), -1)
+    low, high = rows.min(0).astype(np.float64), rows.max(0).astype(np.float64)
+    grain = np.maximum(np.abs(low), np.abs(high)) * float(np.finfo(found).eps)
+    lost = (high > low) & (grain > 1e-3 * (high - low))
+    return int(np.argmax(lost)) if lost.any() else None
 
 
 def check_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -105,8 +138,12 @@ def check_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
 
 
 def _as_array(values: Any, name: str) -> NDArray[Any]:
+    if hasattr(values, "detach") and hasattr(values, "cpu"):  # a PyTorch tensor, without importing PyTorch
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
     try:
         array = np.asarray(values)
+        array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
         # One text among numbers in a list makes text of them all; as objects, the culprit can be told apart.
         return array if array.dtype.kind not in "SU" or isinstance(values, np.ndarray) else np.asarray(values, object)
     except ValueError as error:

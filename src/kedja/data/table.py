@@ -18,6 +18,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from kedja.data.check import unresolved
 from kedja.data.dataset import Task
 from kedja.errors import DataError, one_of
 
@@ -105,9 +106,11 @@ class Table:
         if not names:
             raise DataError(f"{self.path}: there is no column besides the target {target!r} to learn from.")
         x = self._inputs(names)
+        self._resolved(names)
         if task is None:
             task = self._task_of(target)
         if task == "regression":
+            self._resolved((target,))
             return Learnable(x, self.features([target])[:, 0], names, None, task)
         classes = _in_order(set(self._labels_of(target)))
         if len(classes) == 1:
@@ -142,6 +145,16 @@ class Table:
                 )  # fmt: skip
         return self.features(names)
 
+    def _resolved(self, names: Sequence[str]) -> None:
+        """Refuse to learn from a column that would be the same number over and over in float32."""
+        exact = self.numeric(names)
+        column = unresolved(exact, np.float32)
+        if column is not None:
+            raise DataError(
+                f"{self.path}, column {names[column]!r}: its values, around {exact[0, column]:g}, differ by less than "
+                "float32 can tell apart. Subtract an offset (dates: the first one) in the file."
+            )
+
     def _task_of(self, target: str) -> Task:
         cells = self.column(target)
         numeric = sum(map(_is_number, cells))
@@ -169,7 +182,8 @@ class Table:
             self._refuse(cells.index(""), target, _complaint(""))
         if not any(map(_is_number, cells)) or not all(_is_number(cell) or cell.lower() in _MISSING for cell in cells):
             return list(cells)
-        return [str(int(value)) if value.is_integer() else str(value) for value in self._numbers_of(target).tolist()]
+        values = self._numbers_of(target).tolist()
+        return [_class_name(cell, value) for cell, value in zip(cells, values, strict=True)]
 
     def _refuse(self, row: int, name: str, what: str) -> NoReturn:
         raise DataError(f"{self.path}, row {self._numbers[row]}, column {name!r}: {what}.")
@@ -286,6 +300,14 @@ def _is_number(cell: str) -> bool:
     return bool(np.isfinite(_number(cell)))
 
 
+def _class_name(cell: str, value: float) -> str:
+    """A number as the name of a class: whole ones exactly, of any length, others as Python writes them."""
+    try:
+        return str(int(cell))
+    except ValueError:
+        return str(int(value)) if value.is_integer() else str(value)
+
+
 def _complaint(cell: str) -> str:
     """Why a cell holds no number one can learn from."""
     if cell == "":
@@ -294,7 +316,8 @@ def _complaint(cell: str) -> str:
         return f"the value is missing ({cell!r})"
     if np.isinf(_number(cell)):
         return f"{cell!r} is not finite"
-    hint = f" (write {cell.replace(',', '.')})" if cell.count(",") == 1 and _is_number(cell.replace(",", ".")) else ""
+    comma = cell.count(",") and _is_number(cell.replace(",", ""))
+    hint = " (a decimal comma is written as a point, thousands without a sign)" if comma else ""
     return f"{cell!r} is text where a number is expected{hint}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.errors import FormatError, GraphError, KedjaError
+from kedja.errors import FormatError, GraphError, KedjaError, StorageError
 from kedja.files import write_whole
 from kedja.graph.dtypes import default_dtype
 from kedja.graph.node import bind
@@ -40,7 +40,7 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     """Write the model into `folder` (made if missing): architecture, weights, how it was trained, `model.info`.
 
     A second save into the folder replaces the first, all at once. Raises FormatError when a setting cannot be written
-    as plain data, OSError when the folder cannot be written; what was saved there before is then untouched.
+    as plain data, StorageError when the folder cannot be written; what was saved there before is then untouched.
 
     >>> import tempfile, kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(3, activation="tanh"), kj.nn.Dense(1)]).build((None, 2), seed=0)
@@ -81,7 +81,10 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
         "info": plain(model.info),
     }
     text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {target}: {error.strerror or error}") from error
     write_whole(target / weights, blob)
     write_whole(target / ARCHITECTURE, text)
     for old in target.glob("weights-*.safetensors"):
@@ -119,7 +122,7 @@ def _description(root: Path) -> dict[str, Any]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        what = "does not exist" if not root.exists() else f"has no {ARCHITECTURE}"
+        what = f"has no {ARCHITECTURE}" if root.exists() else "does not exist"
         raise FormatError(f"{root} is not a saved kedja model: it {what}") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FormatError(f"{path} is damaged: {error}") from error

@@ -122,6 +122,9 @@ class Tensor:
         """Whether this node is a constant, an input or a variable."""
         return type(self.op) is Leaf
 
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self  # immutable: a copy would only be a second name
+
     __hash__ = object.__hash__  # nodes are told apart by identity, although == is elementwise
 
     def __len__(self) -> int:

@@ -94,6 +94,13 @@ class Variable(Tensor):
         self.version += 1
         Epoch.now += 1
 
+    def __deepcopy__(self, memo: Any) -> Variable:
+        made = type(self).__new__(type(self))
+        Variable.__init__(made, self.value, None, dtype=self.dtype, kind=self.kind)
+        made.name = self.name
+        memo[id(self)] = made
+        return made
+
     @property
     def label(self) -> str:
         """The name, quoted, for messages."""

@@ -121,6 +121,11 @@ def _logits(y: Tensor, from_logits: Any) -> Tensor | None:
 
 def _binary_cross_entropy(t: Tensor, y: Tensor, from_logits: Any) -> Tensor:
     """−t ln a − (1−t) ln(1−a); from logits z: softplus(z) − t z, whose derivative is exactly a − t."""
+    if from_logits == "auto" and y.op is normalised_exp:
+        raise ShapeError(
+            "binary_cross_entropy judges each output alone, and a softmax ties them together (one alone is always 1). "
+            "End the model with a sigmoid, or use 'cross_entropy'."
+        )
     z = _logits(y, from_logits)
     if z is not None:
         return _rows(softplus(z) - t * z, average=True)
@@ -137,6 +142,11 @@ def _cross_entropy(t: Tensor, y: Tensor, from_logits: Any) -> Tensor:
         raise ShapeError(
             "cross_entropy over a single output is always 0. Use 'binary_cross_entropy' for one output, "
             "or give the last layer one unit per class."
+        )
+    if from_logits == "auto" and y.op is sigmoid:
+        raise ShapeError(
+            "cross_entropy is of classes that exclude each other, and sigmoids need not add up to 1. End the model "
+            "with a softmax or no activation, or use 'binary_cross_entropy' with one 0 or 1 per output."
         )
     if t.shape == y.shape[:-1]:
         if is_float(t.dtype):

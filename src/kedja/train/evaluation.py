@@ -34,12 +34,13 @@ def model_dtype(model: Module) -> Any:
     return next((v.dtype for v in own), model.dtype or get_default_dtype())
 
 
-def as_inputs(model: Module, x: Any, name: str = "x") -> list[Array]:
+def as_inputs(model: Module, x: Any, name: str = "x", learning: bool = False) -> list[Array]:
     """The inputs as arrays the model can take: one, or one per input of a model with several (given as a tuple)."""
     parts = list(x) if isinstance(x, tuple) else [x]
     dtype = model_dtype(model)
     arrays = [
-        check_array(_plain(p), name if len(parts) == 1 else f"{name}[{i}]", dtype=dtype) for i, p in enumerate(parts)
+        check_array(_plain(p), name if len(parts) == 1 else f"{name}[{i}]", dtype=dtype, learning=learning)
+        for i, p in enumerate(parts)
     ]
     for a in arrays[1:]:
         if len(a) != len(arrays[0]):
@@ -61,10 +62,11 @@ def _plain(values: Any) -> Any:
 
 
 def as_targets(
-    model: Module, y: Any, rows: int, loss: Loss | None, outputs: tuple[int, ...], name: str = "y"
+    model: Module, y: Any, rows: int, loss: Loss | None, outputs: tuple[int, ...], name: str = "y",
+    learning: bool = False,
 ) -> Array:  # fmt: skip
     """The targets as an array: as many as rows, labels inside the range the outputs have."""
-    array: Array = check_array(_plain(y), name, dtype=model_dtype(model), keep_integers=True)
+    array: Array = check_array(_plain(y), name, dtype=model_dtype(model), keep_integers=True, learning=learning)
     if len(array) != rows:
         raise DataError(
             f"{name.replace('y', 'x')} has {rows} rows and {name} has {len(array)}: "
@@ -72,6 +74,14 @@ def as_targets(
         )
     if loss is not None and loss.name == "cross_entropy" and array.ndim == 1 and len(outputs) == 2 and outputs[-1] > 1:
         array = check_labels(array, outputs[-1])
+    elif loss is not None and loss.name == "cross_entropy" and len(outputs) > 1 and array.shape[1:] == outputs[1:]:
+        bad = (array < 0).any(-1) | (abs(array.sum(-1) - 1) > 1e-3)
+        off = np.flatnonzero(bad.reshape(rows, -1).any(1))
+        if off.size:
+            raise DataError(
+                f"cross_entropy needs rows of {name} that are probabilities (at least 0, adding up to 1), "
+                f"and row {off[0]} is {array[off[0]].tolist()}. Use labels, or kj.data.one_hot(labels, {outputs[-1]})."
+            )
     if loss is not None and loss.name == "binary_cross_entropy":
         wrong = np.flatnonzero((array.reshape(rows, -1) < 0).any(1) | (array.reshape(rows, -1) > 1).any(1))
         if wrong.size:

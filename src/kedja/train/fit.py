@@ -89,8 +89,25 @@ def fit(
     (True, 'ran all 500 epochs')
     """
     refuse_foreign(unknown)
-    began = time.perf_counter()
     training = training_of(model)
+    if not training.busy.acquire(blocking=False):
+        raise GraphError("this model is being trained already, in another thread: wait for it, or train a copy")
+    try:
+        return _fit(
+            model, training, x, y, loss, optimizer, epochs, batch_size, validation, metrics, shuffle, seed,
+            sample_weight, engine, verbose,
+        )  # fmt: skip
+    finally:
+        training.busy.release()
+
+
+def _fit(
+    model: Module, training: Training, x: Any, y: Any, loss: Any, optimizer: Any, epochs: int, batch_size: int | None,
+    validation: Any, metrics: Any, shuffle: bool, seed: int | None, sample_weight: Any, engine: str | Engine,
+    verbose: int | None,
+) -> History:  # fmt: skip
+    """Check everything, find or compile the loop, run it; a call that is refused leaves the model as it was."""
+    began = time.perf_counter()
     epochs = whole("epochs", epochs)
     progress(None, verbose=verbose)  # refuses what is no verbosity before anything is done
     if batch_size is not None:
@@ -111,11 +128,11 @@ def fit(
     before = dict(vars(training))  # a call that is refused leaves the model and its memory as they were
     try:
         x, y = unpacked(x, y)
-        inputs = as_inputs(model, x)
+        inputs = as_inputs(model, x, learning=True)
         rows = len(inputs[0])
         model.build(*((None, *a.shape[1:]) for a in inputs), seed=seed)
         outputs = output_shape(model, inputs)
-        y = as_targets(model, y, rows, chosen, outputs)
+        y = as_targets(model, y, rows, chosen, outputs, learning=True)
         weights = None if sample_weight is None else as_weights(sample_weight, rows).astype(inputs[0].dtype)
         learn, held_out = parted(model, inputs, y, weights, validation, seed, chosen, outputs)
         inputs, y, weights = learn
@@ -211,10 +228,13 @@ def parted(
 def as_weights(weights: Any, rows: int) -> Array:
     """Sample weights as an array: one finite number ≥ 0 per row, not all 0."""
     array = np.asarray(weights, np.float64)
-    if array.shape != (rows,) or not np.isfinite(array).all() or (array < 0).any() or not array.sum():
-        raise DataError(
-            f"sample_weight needs one number ≥ 0 for each of the {rows} rows, not all 0; got shape {array.shape}"
-        )
+    if array.shape != (rows,):
+        raise DataError(f"sample_weight needs one number for each of the {rows} rows; got shape {array.shape}")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if wrong.size:
+        raise DataError(f"sample_weight must be finite and at least 0; row {wrong[0]} has {array[wrong[0]]:g}")
+    if not array.sum():
+        raise DataError("sample_weight is 0 for every row: there is nothing to learn from")
     return array
 
 

@@ -130,6 +130,13 @@ class Run:
     def diverged(self, before: Sequence[Any], order: Any, start: int, done: int, first: int) -> None:
         """A number is not finite: find the step and the op, go back to the last good epoch end, and say so."""
         runner, spe = self.runner, self.runner.spe
+        ill = [v for v in runner.loop.variables if v.trainable and not np.isfinite(np.asarray(v.raw)).all()]
+        if ill and not len(self.history):
+            self.history.stopped = "the weights were not finite before the run"
+            raise DivergedError(
+                f"the weights are not finite before the first step ({runner.names.get(ill[0], ill[0].name)}): "
+                "reset() draws new ones, or load weights that are whole."
+            )
         last = runner.last_finite(before, order, start, done)
         good = last // spe * spe
         broken = runner.first_bad_number(runner.replayed(before, order, start, last), order, last)

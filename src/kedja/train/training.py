@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,15 @@ class Training:
         self.loops: dict[Any, Loop] = {}
         self.paces: dict[Any, float] = {}
         self.programs: dict[Any, Any] = {}
+        self.busy = Lock()  # held by the one call of `fit` that may train the model at a time
+
+    def __deepcopy__(self, memo: Any) -> Training:
+        """A copy of what was learned; what was compiled belongs to the variables of the original."""
+        made = Training()
+        for name, value in vars(self).items():
+            if name not in ("loops", "paces", "programs", "busy"):
+                setattr(made, name, copy.deepcopy(value, memo))
+        return made
 
     def clear(self) -> None:
         """Forget progress and the optimiser's memory, in place: compiled programs stay."""
