@@ -322,5 +322,7 @@ def _complaint(cell: str) -> str:
 
 
 def _in_order(labels: set[str]) -> tuple[str, ...]:
-    """Numbers by size ("2" before "10"), anything else by letter."""
-    return tuple(sorted(labels, key=float) if all(map(_is_number, labels)) else sorted(labels))
+    """Numbers by size ("2" before "10"; those that are one float, by their digits), anything else by letter."""
+    return tuple(
+        sorted(labels, key=lambda n: (float(n), len(n), n)) if all(map(_is_number, labels)) else sorted(labels)
+    )
