@@ -5,7 +5,6 @@ tanh hidden, sigmoid output, mean squared error, full batch of four rows; SGD(0.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import numpy as np
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
 from bench.results import Settings
 from bench.start import initial_weights
+from bench.threads import tune_threads
 
 __all__ = ["BENCHMARKS", "Rule", "trainers"]
 
@@ -89,14 +89,7 @@ class TorchEager(Trainer):
 
     def tune(self) -> None:
         """One thread or all of them, whichever is faster."""
-        seconds = {}
-        for threads in {1, self.threads}:
-            self.torch.set_num_threads(threads)
-            self.train(200)
-            start = time.perf_counter()
-            self.train(1000)
-            seconds[threads] = time.perf_counter() - start
-        self.torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+        tune_threads(self.torch, self.threads, self.train, warm=200, timed=1000)
 
     def train(self, epochs: int) -> int:
         net, optimizer, x, y = self.net, self.optimizer, self.x, self.y

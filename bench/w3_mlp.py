@@ -5,7 +5,6 @@ Whole epochs, the rows shuffled anew for each. All contestants hold the data in 
 
 from __future__ import annotations
 
-import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
 from bench.results import Settings
 from bench.start import epoch_order, initial_weights
+from bench.threads import tune_threads
 
 __all__ = ["BENCHMARKS", "training_rows"]
 
@@ -131,14 +131,7 @@ class TorchEager(DigitTrainer):
 
     def tune(self) -> None:
         """One thread or all of them, whichever is faster."""
-        seconds = {}
-        for threads in {1, self.threads}:
-            self.torch.set_num_threads(threads)
-            self.train(1)
-            start = time.perf_counter()
-            self.train(2)
-            seconds[threads] = time.perf_counter() - start
-        self.torch.set_num_threads(min(seconds, key=lambda threads: seconds[threads]))
+        tune_threads(self.torch, self.threads, self.train, warm=1, timed=2)
 
     def train(self, epochs: int) -> int:
         for _ in range(epochs):

@@ -17,6 +17,7 @@ from kedja.graph.trace import Graph
 from kedja.ops.control import item, map_op, output_specs, scan_op
 from kedja.ops.op import Messages, zeros
 from kedja.ops.reductions import reduce_sum
+from kedja.ops.shaping import zeros as filled
 
 __all__: list[str] = []
 
@@ -73,7 +74,7 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
         [*bar_out, *sums_out, *x_out],
     )
     carries = [item(node, index=c + ys + i) for i in range(c)]
-    start = [zeros_of(specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]]
+    start = [filled(*specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]]
     start += [zeros(around[k]) for k in around_wanted]
     back = scan_op(
         *start,
@@ -92,13 +93,6 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
     for k in x_wanted:
         messages[c + k] = next(outs)
     return messages
-
-
-def zeros_of(spec: Any) -> Tensor:
-    """Zeros of a (shape, dtype)."""
-    from kedja.ops.shaping import zeros as filled
-
-    return filled(*spec)
 
 
 def _scan_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None:
