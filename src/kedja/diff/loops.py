@@ -1,7 +1,7 @@
 """The derivative rules of `scan` and `map`, which differentiate their body: each is again a loop.
 
-Reverse mode of a scan is a scan the other way, over the carries that the forward one kept. The derivative of a map is
-the map of the derivative, with what flows to the surroundings summed over the slices.
+Reverse mode of a scan is a scan the other way, over the carries and the expensive values that the forward one kept. The
+derivative of a map is the map of the derivative, with what flows to the surroundings summed over the slices.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from kedja.diff.forward import tangents
-from kedja.diff.reverse import cotangents
+from kedja.diff.reverse import add_up, cotangents
 from kedja.graph.dtypes import is_float
-from kedja.graph.node import Tensor, placeholder
+from kedja.graph.node import Tensor, ancestors, placeholder
 from kedja.graph.trace import Graph
 from kedja.ops.control import item, map_op, output_specs, scan_op
+from kedja.ops.elementwise import add
+from kedja.ops.linalg import product
 from kedja.ops.op import Messages, zeros
 from kedja.ops.reductions import reduce_sum
+from kedja.ops.shaping import permute_axes, reshape, swap_last
 from kedja.ops.shaping import zeros as filled
 
 __all__: list[str] = []
@@ -44,7 +47,6 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
 
     # One step backwards: (c̄ after, sums for the surroundings), then what that step saw.
     bar_in = [placeholder(t.shape, t.dtype) for t, f in zip(body.outputs[:c], carry_float, strict=True) if f]
-    sums_in = [placeholder(around[k].shape, around[k].dtype) for k in around_wanted]
     y_bar = [placeholder(body.outputs[c + i].shape, body.outputs[c + i].dtype) for i in y_used]
     before_bar = [placeholder(body.outputs[i].shape, body.outputs[i].dtype) for i in before_used]
     seeds: dict[Tensor, Tensor] = {}
@@ -60,6 +62,13 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
         found = got.get(x)
         return zeros(x) if found is None else found
 
+    # A matrix from around that is multiplied in every step receives Σₜ Aₜᵀ Gₜ: one large product after the loop, of all
+    # A and G one below the other, instead of a small one in each step.
+    products = {k: factors for k in around_wanted if (factors := _products(got[around[k]]))}
+    stacked = list({n: None for pairs in products.values() for pair in pairs for n in pair})
+    summed = [k for k in around_wanted if k not in products]
+    sums_in = [placeholder(around[k].shape, around[k].dtype) for k in summed]
+
     bar_out = []
     for i in range(c):
         if carry_float[i]:
@@ -67,32 +76,61 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
             if i in before_used:
                 bar = bar + before_bar[before_used.index(i)]
             bar_out.append(bar)
-    sums_out = [a + bar_of(around[k]) for a, k in zip(sums_in, around_wanted, strict=True)]
+    sums_out = [a + bar_of(around[k]) for a, k in zip(sums_in, summed, strict=True)]
     x_out = [bar_of(body.inputs[c + k]) for k in x_wanted]
-    graph = Graph(
-        [*bar_in, *sums_in, *body.inputs[:c], *body.inputs[c : c + s], *y_bar, *before_bar, *around],
-        [*bar_out, *sums_out, *x_out],
-    )
+    # What the forward loop kept is not worked out again: the nodes of its body are inputs of this one.
+    kept = {body.outputs[i]: item(node, index=i) for i in range(c + ys - node.attrs.get("kept", 0), c + ys)}
+    used = set(ancestors([*bar_out, *sums_out, *x_out, *stacked], {*body.inputs, *kept}))
+    kept = {t: values for t, values in kept.items() if t in used}
     carries = [item(node, index=c + ys + i) for i in range(c)]
+    known = dict(zip(body.inputs[: c + s], [*carries, *node.inputs[c : c + s]], strict=True)) | kept
+    made = [n for n in stacked if n not in known and n not in set(x_out)]
+    graph = Graph(
+        [*bar_in, *sums_in, *body.inputs[:c], *body.inputs[c : c + s], *y_bar, *before_bar, *kept, *around],
+        [*bar_out, *sums_out, *x_out, *made],
+    )
     start = [filled(*specs[i]) if bars[i] is None else bars[i] for i in range(c) if carry_float[i]]
-    start += [zeros(around[k]) for k in around_wanted]
-    back = scan_op(
-        *start,
+    start += [zeros(around[k]) for k in summed]
+    sequences = [
         *carries, *node.inputs[c : c + s], *(bars[c + i] for i in y_used), *(bars[c + ys + i] for i in before_used),
-        *node.inputs[c + s :],
-        body=graph, carries=len(start), sequences=c + s + len(y_used) + len(before_used), length=n,
-        reverse=not node.attrs["reverse"],
+        *kept.values(),
+    ]  # fmt: skip
+    back = scan_op(
+        *start, *sequences, *node.inputs[c + s :],
+        body=graph, carries=len(start), sequences=len(sequences), length=n, reverse=not node.attrs["reverse"],
     )  # fmt: skip
     outs = iter(item(back, index=i) for i in range(len(graph.outputs)))
     messages: list[Tensor | None] = [None] * len(node.inputs)
     for i in range(c):
         if carry_float[i]:
             messages[i] = next(outs)
-    for k in around_wanted:
+    for k in summed:
         messages[c + s + k] = next(outs)
-    for k in x_wanted:
-        messages[c + k] = next(outs)
+    for k, x in zip(x_wanted, x_out, strict=True):
+        messages[c + k] = known[x] = next(outs)
+    known.update(zip(made, outs, strict=True))
+    for k, pairs_of_k in products.items():
+        messages[c + s + k] = add_up([product(swap_last(_rows(known[a])), _rows(known[g])) for a, g in pairs_of_k])
     return messages
+
+
+def _products(message: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    """The A and G of a message that is a sum of products Aᵀ G of matrices, and nothing else."""
+    found, terms = [], [] if message is None else [message]
+    while terms:
+        term = terms.pop()
+        if term.op is add and term.shape == term.inputs[0].shape == term.inputs[1].shape:
+            terms += term.inputs
+        elif term.op is product and term.ndim == 2 and term.inputs[0].op is permute_axes:
+            found.append((term.inputs[0].inputs[0], term.inputs[1]))
+        else:
+            return []
+    return found
+
+
+def _rows(x: Tensor) -> Tensor:
+    """The matrices of a stack, one below the other."""
+    return reshape(x, (x.shape[0] * x.shape[1], x.shape[2]))
 
 
 def _scan_push(node: Tensor, moved: Sequence[Any]) -> list[Tensor | None] | None:

@@ -46,6 +46,8 @@ class Program(Protocol):
     variables: list[Variable]
     report: CompileReport
 
+    def put(self, array: Any) -> Any: ...
+
     def __call__(self, state: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]: ...
 
 
@@ -66,12 +68,17 @@ class LoopResult:
     finite: bool
 
 
+def table_of(graph: Graph) -> tuple[int, Any]:
+    """Width and type of a loop's table of outputs: a column for each number of a step, in the widest of their types."""
+    return sum(o.size for o in graph.outputs), np.result_type(*(o.dtype for o in graph.outputs))
+
+
 class Loop(Protocol):
     """Many steps of one graph in a single call.
 
     The graph's inputs are the batch arrays, then (when `padded`) the mask of real rows, then the arguments. Step i
-    takes rows `order[i]` of every data array (−1: padding), or all rows when order is None. Its outputs are numbers;
-    the first is the loss, and the loop stops after a step whose loss is not finite.
+    takes rows `order[i]` of every data array (−1: padding), or all rows when order is None. Its outputs are numbers,
+    or several at once; the first is the loss, and the loop stops after a step whose loss is not finite.
     """
 
     graph: Graph

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shapes
+from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shapes, table_of
 from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import as_array
 from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
@@ -189,6 +189,9 @@ class ReferenceProgram:
             "reference", len(graph), len(self.variables), len(graph.inputs), time.perf_counter() - began
         )
 
+    def put(self, array: Any) -> Any:
+        return np.asarray(array)
+
     def __call__(
         self, state: Sequence[Any], inputs: Sequence[Any], observe: Observer | None = None
     ) -> tuple[list[Any], list[Any]]:
@@ -224,20 +227,20 @@ class ReferenceLoop:
         values = [np.asarray(v) for v in state]
         at = {v: i for i, v in enumerate(self.variables)}
         targets = [at[v] for v, _ in self.graph.updates]
-        rows: list[list[Any]] = []
+        rows: list[Array] = []
         finite = True
         for step in range(start, stop):
             new, outputs = self.program(values, [*self.batch(data, order, step), *arguments])
             for i, value in zip(targets, new, strict=True):
                 values[i] = value
-            rows.append([np.asarray(o) for o in outputs])
+            rows.append(np.concatenate([np.ravel(o) for o in outputs]))
             if not np.isfinite(outputs[0]):
                 finite = False
                 break
         if finite:
             finite = all(bool(np.isfinite(values[i]).all()) for i, v in enumerate(self.variables) if v.trainable)
-        width = len(self.graph.outputs)
-        found = np.array(rows, dtype=self.graph.outputs[0].dtype).reshape(len(rows), width)
+        width, dtype = table_of(self.graph)
+        found = np.array(rows, dtype).reshape(len(rows), width)
         return LoopResult(values, found, start + len(rows), finite)
 
 

@@ -131,15 +131,29 @@ def fits(variable: Variable, node: Tensor) -> None:
 class Parameter(Variable):
     """A trainable variable: what learning changes.
 
+    `regularizer` and `constraint` are its own penalty and the set it is brought back to after every step. `penalised`
+    says whether a penalty or decay for the whole model means it too: by default matrices and larger, not biases.
+
     >>> import kedja as kj
-    >>> kj.Parameter(np.ones((2, 1)), name="w").shape
-    (2, 1)
+    >>> w = kj.Parameter(np.ones((2, 1)), name="w")
+    >>> w.shape, w.penalised, kj.Parameter([0.0], name="b").penalised
+    ((2, 1), True, False)
     """
 
-    __slots__ = ()
+    __slots__ = ("constraint", "penalised", "regularizer")
 
-    def __init__(self, value: Any, name: str | None = None, *, dtype: Any = None) -> None:
+    def __init__(
+        self, value: Any, name: str | None = None, *, dtype: Any = None, regularizer: Any = None,
+        constraint: Any = None, penalised: bool | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(value, name, dtype=dtype, kind="trainable")
+        self.regularizer, self.constraint = regularizer, constraint
+        self.penalised = self.ndim >= 2 if penalised is None else penalised
+
+    def __deepcopy__(self, memo: Any) -> Parameter:
+        made: Parameter = super().__deepcopy__(memo)  # type: ignore[assignment]
+        made.regularizer, made.constraint, made.penalised = self.regularizer, self.constraint, self.penalised
+        return made
 
 
 class State(Mapping[str, Variable]):

@@ -7,8 +7,23 @@ from typing import Any
 
 from kedja.graph.node import Tensor, bind
 from kedja.ops import elementwise, random, reductions, shaping
+from kedja.ops.arrange import (
+    depth_to_space,
+    diagonal,
+    eye,
+    moveaxis,
+    space_to_depth,
+    split,
+    tile,
+    tril,
+    triu,
+)
+from kedja.ops.clipping import clip
 from kedja.ops.control import map, scan
+from kedja.ops.convolution import conv, conv_transpose
 from kedja.ops.describe import describe
+from kedja.ops.division import fmod, remainder
+from kedja.ops.einsum import einsum
 from kedja.ops.elementwise import *  # noqa: F403
 from kedja.ops.elementwise import (
     absolute,
@@ -28,21 +43,30 @@ from kedja.ops.elementwise import (
     multiply,
     negative,
     not_equal,
-    remainder,
     subtract,
 )
 from kedja.ops.formula import formula, tex, text
 from kedja.ops.indexing import getitem, scatter_add, take, take_along_axis
 from kedja.ops.linalg import dot, matmul
 from kedja.ops.op import OPS, Op, is_differentiable
+from kedja.ops.ordering import sort, top_k
+from kedja.ops.padding import pad
+from kedja.ops.pooling import max_pool, mean_pool, sum_pool
 from kedja.ops.powers import logarithm, power
+from kedja.ops.products import cumprod, prod
 from kedja.ops.reductions import *  # noqa: F403
 from kedja.ops.reductions import argmax, max, mean, min, sum
+from kedja.ops.scattering import gather_nd, put_along_axis, scatter_nd
 from kedja.ops.shaping import *  # noqa: F403
 from kedja.ops.shaping import reshape, transpose
 from kedja.ops.softmax import log_softmax, softmax
+from kedja.ops.windows import output_size
 
 __all__ = ["OPS", "Op", "dot", "formula", "is_differentiable", "log_softmax", "logarithm", "map", "matmul", "power"]
+__all__ += ["conv", "conv_transpose", "max_pool", "mean_pool", "output_size", "sum_pool"]
+__all__ += ["clip", "cumprod", "depth_to_space", "diagonal", "einsum", "eye", "fmod", "gather_nd", "moveaxis", "pad"]
+__all__ += ["prod", "put_along_axis", "remainder", "scatter_nd", "sort", "space_to_depth", "split", "tile", "top_k"]
+__all__ += ["tril", "triu"]
 __all__ += ["random", "scan", "scatter_add", "softmax", "take", "take_along_axis", "tex", "text"]
 __all__ += elementwise.__all__
 __all__ += reductions.__all__

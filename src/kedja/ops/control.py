@@ -1,7 +1,8 @@
 """Loops as ops: `scan` carries values from step to step, `map` treats each slice alone.
 
 The body is a Graph; what it uses from around it becomes an explicit input, so that gradients flow there too. A scan
-also returns the carries before each step, which its derivative (again a scan) runs over; engines drop them unused.
+also returns the carries before each step, over which its derivative (again a scan) runs, and the values in the body that
+are expensive to work out again; engines drop them unused.
 The derivative rules need to differentiate the body, so the room above (`diff.loops`) lends them.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import GraphError, ShapeError
-from kedja.graph.dtypes import DType
+from kedja.graph.dtypes import DType, is_float
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.shapes import Shape
 from kedja.graph.trace import Graph, flatten, trace, unflatten
@@ -23,6 +24,11 @@ from kedja.ops.samples import Sample, distinct
 
 Run = Callable[[Graph, Sequence[Any]], list[Any]]
 MANY = np.dtype(object)  # the type of a node with several outputs
+# Ops whose values in a body are kept for the derivative: a look into memory is cheaper than doing them twice.
+KEPT = {
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "conv", "cos", "cosh", "erf", "exp", "expm1", "log",
+    "log1p", "matmul", "power", "sigmoid", "sin", "sinh", "softmax", "softplus", "tan", "tanh",
+}  # fmt: skip
 
 
 class Part(tuple[int, Tensor]):
@@ -87,7 +93,7 @@ def output_specs(node: Tensor) -> list[tuple[Shape, DType]]:
 
 # --- scan -----------------------------------------------------------------------------------------------------------
 def _scan(
-    *values: Any, run: Run, body: Graph, carries: int, sequences: int, length: int, reverse: bool
+    *values: Any, run: Run, body: Graph, carries: int, sequences: int, length: int, reverse: bool, kept: int = 0
 ) -> tuple[Array, ...]:
     carry, xs, around = values[:carries], values[carries : carries + sequences], values[carries + sequences :]
     before: list[Any] = [None] * length
@@ -176,9 +182,12 @@ def scan(
                 f"{new.dtype.name}{list(new.shape)}. A carry keeps its shape and type."
             )
     around = graph.inputs[len(specs) :]
+    there = {*graph.inputs, *graph.outputs}
+    kept = [t for t in graph.order if t.op.name in KEPT and is_float(t.dtype) and t not in there]
     node = scan_op(
-        *c_leaves, *x_leaves, *around, body=graph, carries=c, sequences=len(x_leaves), length=n, reverse=reverse
-    )
+        *c_leaves, *x_leaves, *around, body=Graph(graph.inputs, [*graph.outputs, *kept]), carries=c,
+        sequences=len(x_leaves), length=n, reverse=reverse, kept=len(kept),
+    )  # fmt: skip
     outs = [item(node, index=i) for i in range(len(graph.outputs))]
     return unflatten(c_nest, outs[:c]), unflatten(y_nest[0], outs[c:])
 

@@ -6,6 +6,7 @@ how it is written, and the sample inputs its generated tests draw.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,19 @@ def _sigmoid(x: Array) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def _erf(x: Array) -> Any:
+    from scipy.special import erf  # type: ignore[import-untyped]  # loaded when it is used
+
+    return erf(x)
+
+
+def _bell(x: Tensor, y: Tensor) -> Tensor:
+    return 2 / math.sqrt(math.pi) * exp(-square(x))
+
+
+erf = elementwise(
+    "erf", _erf, partials=(_bell,), tex=Notation(r"\operatorname{{erf}}\left({0}\right)", ATOM, (0,)), samples=real
+)
 tanh = elementwise("tanh", np.tanh, partials=(lambda x, y: 1 - y * y,), tex=r"\tanh {0}", samples=real)
 sigmoid = elementwise(
     "sigmoid", _sigmoid, partials=(lambda x, y: y * (1 - y),),
@@ -222,6 +236,16 @@ logical_not = nondifferentiable(
 )  # fmt: skip
 
 
+def isinf(x: Any) -> Tensor:
+    """Where `x` is ∞ or −∞.
+
+    >>> isinf(tensor([1.0, float("-inf")])).numpy().tolist()
+    [False, True]
+    """
+    x = tensor(x)
+    return logical_not(logical_or(isfinite(x), isnan(x)))
+
+
 # --- choosing -------------------------------------------------------------------------------------------------------
 def _where_spec(condition: Tensor, a: Tensor, b: Tensor) -> tuple[Any, DType]:
     if condition.dtype != BOOL:
@@ -309,8 +333,9 @@ def stop_gradient(x: Any) -> Tensor:
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "cast", "ceil", "cos", "cosh",
-    "divide", "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isnan", "less",
-    "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum",
-    "multiply", "negative", "not_equal", "reciprocal", "relu", "remainder", "round", "sigmoid", "sign", "sin",
+    "divide", "equal", "erf", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isinf",
+    "isnan", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum",
+    "multiply", "negative", "not_equal", "reciprocal", "relu", "round", "sigmoid", "sign", "sin",
     "sinh", "softplus", "sqrt", "square", "stop_gradient", "subtract", "tan", "tanh", "where",
 ]  # fmt: skip

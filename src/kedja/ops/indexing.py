@@ -12,6 +12,7 @@ from kedja.errors import DataError, DTypeError, GraphError, ShapeError
 from kedja.graph.dtypes import BOOL, DType
 from kedja.graph.node import CONSTANT, Array, Tensor, tensor
 from kedja.graph.shapes import Shape, as_axis, broadcast
+from kedja.ops.elementwise import astype
 from kedja.ops.notation import ATOM, Notation
 from kedja.ops.op import Op, linear
 from kedja.ops.samples import Sample, distinct
@@ -313,6 +314,6 @@ SIZE_OF_AXIS: dict[Any, Any] = {
     pick_along: _length,
     put_along: lambda node: node.attrs["n"],
 }
-MOVES_ONLY = {change_shape, permute_axes, reverse, stretch}
+MOVES_ONLY = {astype, change_shape, permute_axes, reverse, stretch}  # positions stay what they are, to whole numbers
 
 __all__ = ["scatter_add", "take", "take_along_axis"]

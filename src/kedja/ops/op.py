@@ -64,6 +64,9 @@ class Op:
         self.doc = doc
         OPS[name] = self
 
+    def __deepcopy__(self, memo: Any) -> Op:
+        return self  # engines know an op by its identity; a copied model goes on using the same ones
+
     def __call__(self, *inputs: Any, **attrs: Any) -> Tensor:
         """A node of this op."""
         try:

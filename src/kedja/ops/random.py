@@ -224,6 +224,12 @@ def permutation_array(words: Array, n: int) -> Array:
     return np.argsort(_bits(words, (n,)), kind="stable")
 
 
+def uniform_array(words: Array, shape: Any) -> Array:
+    """`uniform` on [0, 1) at once, as a float64 array."""
+    drawn: Array = _unit(_bits(words, as_shape(shape)), np.dtype(np.float64))
+    return drawn
+
+
 def fold_array(words: Array, number: int | str) -> Array:
     """`fold` at once, on arrays."""
     return _fold(words, np.asarray(_word(number)))

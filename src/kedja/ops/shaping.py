@@ -171,19 +171,6 @@ pad_zeros = linear(
 )  # fmt: skip
 
 
-def pad(x: Any, widths: Any) -> Tensor:
-    """Zeros around `x`: `widths` is (before, after) for each axis.
-
-    >>> pad(tensor([1.0, 2.0]), [(1, 2)]).numpy().tolist()
-    [0.0, 1.0, 2.0, 0.0, 0.0]
-    """
-    x = tensor(x)
-    pairs = [as_shape(w) for w in widths]
-    if len(pairs) != x.ndim or any(len(p) != 2 or min(p) < 0 for p in pairs):
-        raise ShapeError(f"pad needs one (before, after) of numbers ≥ 0 per axis of {x.shape}, got {widths}")
-    return pad_zeros(x, low=tuple(p[0] for p in pairs), high=tuple(p[1] for p in pairs), interior=(0,) * x.ndim)
-
-
 reverse: Op = linear(
     "flip", lambda x, axes: np.flip(x, axes), lambda x, axes: (x.shape, x.dtype),
     adjoint=lambda node, g: reverse(g, **node.attrs),
@@ -324,6 +311,6 @@ def one_hot(labels: Any, classes: int, dtype: Any = None) -> Tensor:
 
 
 __all__ = [
-    "arange", "broadcast_to", "concatenate", "expand_dims", "flip", "full", "one_hot", "ones", "pad", "reshape",
+    "arange", "broadcast_to", "concatenate", "expand_dims", "flip", "full", "one_hot", "ones", "reshape",
     "squeeze", "stack", "transpose", "zeros",
 ]  # fmt: skip

@@ -9,9 +9,10 @@ import numpy as np
 
 from kedja.graph.node import Array, Tensor
 from kedja.graph.shapes import as_axis
+from kedja.ops.elementwise import exp, isfinite, log, stop_gradient, where
 from kedja.ops.notation import ATOM, Notation
 from kedja.ops.op import Messages, by_hand, operands
-from kedja.ops.reductions import logsumexp, sum
+from kedja.ops.reductions import max, sum
 from kedja.ops.samples import arrays
 
 
@@ -54,12 +55,16 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """ln softmax(x) = x − ln Σ eˣ, without the underflow that taking the logarithm of a softmax has.
 
+    The largest x is taken out of both, so that the difference keeps its digits when x is large.
+
     >>> import kedja as kj
     >>> kj.log_softmax(kj.tensor([0.0, -1000.0])).numpy().tolist()
     [0.0, -1000.0]
     """
     z = operands("log_softmax", (x,))[0]
-    return z - logsumexp(z, axis=axis, keepdims=True)
+    top = stop_gradient(max(z, axis, keepdims=True))
+    rest = z - where(isfinite(top), top, 0.0)  # −∞ − (−∞) would not be a number
+    return rest - log(sum(exp(rest), axis, keepdims=True))
 
 
 __all__ = ["log_softmax", "softmax"]

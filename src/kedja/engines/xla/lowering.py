@@ -11,9 +11,10 @@ import numpy as np
 from jax import lax
 
 from kedja.diff.custom import custom
+from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
-from kedja.ops import control, elementwise, indexing, linalg, random, reductions, shaping
+from kedja.ops import control, division, elementwise, indexing, linalg, random, reductions, shaping
 from kedja.ops.op import OPS, Op
 from kedja.ops.random import threefry
 from kedja.ops.softmax import normalised_exp
@@ -95,7 +96,9 @@ def _pad(x: Any, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[in
     return lax.pad(x, np.zeros((), x.dtype), list(zip(low, high, interior, strict=True)))
 
 
-def _scan(*values: Any, body: Graph, carries: int, sequences: int, length: int, reverse: bool, constants: Any) -> Any:
+def _scan(
+    *values: Any, body: Graph, carries: int, sequences: int, length: int, reverse: bool, constants: Any, kept: int = 0
+) -> Any:
     carry, xs, around = values[:carries], values[carries : carries + sequences], values[carries + sequences :]
 
     def step(held: Any, slices: Any) -> Any:
@@ -124,12 +127,13 @@ LOWER: dict[Op, Lowering] = {
     elementwise.sinh: lax.sinh, elementwise.cosh: lax.cosh,
     elementwise.arcsinh: lax.asinh, elementwise.arccosh: lax.acosh, elementwise.arctanh: lax.atanh,
     elementwise.softplus: lambda x: jnp.logaddexp(x, jnp.zeros_like(x)), normalised_exp: jax.nn.softmax,
-    elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
+    elementwise.erf: lax.erf, elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
     elementwise.relu: lambda x: lax.max(x, jnp.zeros_like(x)),
     elementwise.absolute: lax.abs, elementwise.maximum: lax.max, elementwise.minimum: lax.min,
     elementwise.sign: lax.sign, elementwise.floor: lax.floor, elementwise.ceil: lax.ceil,
     elementwise.round: lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN),
     elementwise.floor_divide: _divide_integers, elementwise.remainder: jnp.remainder,
+    division.fmod: lax.rem,
     elementwise.equal: lax.eq, elementwise.not_equal: lax.ne, elementwise.less: lax.lt, elementwise.less_equal: lax.le,
     elementwise.greater: lax.gt, elementwise.greater_equal: lax.ge,
     elementwise.isfinite: lax.is_finite, elementwise.isnan: jnp.isnan,
@@ -159,6 +163,8 @@ LOWER: dict[Op, Lowering] = {
     indexing.gather: _take, indexing.scatter: _scatter_add,
     indexing.pick_along: _take_along_axis, indexing.put_along: _put_along_axis,
     random.random_bits: _random_bits, random.fold_key: _fold, random.unit_interval: _unit,
+    # windows that slide
+    **WINDOWS,
     # loops
     control.item: lambda values, index: values[index], control.scan_op: _scan, control.map_op: _map,
 }  # fmt: skip

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes
+from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes, table_of
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, put
 from kedja.engines.xla.lowering import emit, large_constants
@@ -97,12 +97,17 @@ class XLAProgram:
                 raise DataError(f"{node.op.name}: {out_of_range(outside, n)}{place}")
         with exact_types():
             values = [put(v) for v in state]
-            given = [put(np.asarray(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
+            given = [put(_typed(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
             if self._run is None:
                 args = (*self._handed_over(values), self._lowered.held(), given)
                 self._run = Compiled(self._step, args, self.report, donate_argnums=(0,))
             new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
         return list(new), list(outputs)
+
+    def put(self, array: Any) -> Any:
+        """An input that many calls share, laid where they want it."""
+        with exact_types():
+            return put(array)
 
     def _handed_over(self, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         return [values[i] for i in self._written], [values[i] for i in self._read]
@@ -112,6 +117,11 @@ class XLAProgram:
         for i, value in zip([*self._written, *self._read], [*written, *read], strict=True):
             values[i] = value
         return self._lowered(values, constants, inputs)
+
+
+def _typed(array: Any, dtype: Any) -> Any:
+    """An array of this type; one that lies on the device stays there."""
+    return array if isinstance(array, jax.Array) and array.dtype == dtype else np.asarray(array, dtype)
 
 
 class XLALoop:
@@ -141,7 +151,7 @@ class XLALoop:
             values = list(values)
             for at, value in zip(self._targets, new, strict=True):
                 values[at] = value
-            row = jnp.stack([o.astype(rows.dtype) for o in outputs])
+            row = jnp.concatenate([o.astype(rows.dtype).reshape(-1) for o in outputs])
             rows = lax.dynamic_update_slice(rows, row[None], (i, jnp.zeros((), i.dtype)))
             return i + np.asarray(1, i.dtype), tuple(values), rows, lax.is_finite(outputs[0])
 
@@ -164,8 +174,8 @@ class XLALoop:
     ) -> LoopResult:
         with exact_types():
             capacity = order.shape[0] if self.ordered else LOOP_STEPS
-            width = len(self.graph.outputs)
-            table = put(np.zeros((capacity, width), self.graph.outputs[0].dtype))
+            width, dtype = table_of(self.graph)
+            table = put(np.zeros((capacity, width), dtype))
             args = (
                 [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
                 put(order) if self.ordered else (),
