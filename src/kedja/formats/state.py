@@ -25,10 +25,10 @@ from kedja.nn.layers import Layer
 from kedja.nn.layers.config import plain, rebuilt
 from kedja.nn.model import Module
 from kedja.optim import get as get_optimizer
-from kedja.optim.rules import CLASSES
+from kedja.optim.registry import CLASSES
 from kedja.train.evaluation import input_shapes, model_dtype
 from kedja.train.fit import trainable, training_of
-from kedja.train.metrics import METRICS, get_all
+from kedja.train.metrics import get_all, saved
 
 __all__ = ["load", "save"]
 
@@ -55,7 +55,7 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
         raise GraphError("there is nothing to save yet: the model has no weights. Fit it, or build it with a shape.")
     training = training_of(model)
     # What the user wrote is code, and code is not saved: such a loss, metric or optimiser is given again to `fit`.
-    loss = training.loss if training.loss and training.loss.name in losses.FORMULAS else None
+    loss = training.loss if type(training.loss) in losses.LOSSES.values() else None
     optimizer = training.optimizer if type(training.optimizer) in CLASSES.values() else None
     target = Path(folder)
     tensors = {path: np.array(v.value, order="C") for path, v in model.state.items()}
@@ -73,7 +73,7 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
         "training": {
             "loss": loss.config() if loss else None,
             "optimizer": optimizer.config() if optimizer else None,
-            "metrics": [m.name for m in training.metrics if m.name in METRICS],
+            "metrics": saved(training.metrics),
             "epochs": training.epochs,
             "seed": training.seed,
             "start": model.start_seed,

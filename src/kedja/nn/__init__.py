@@ -1,25 +1,12 @@
 """Layers and models, activations, losses and initialisers, all written on the graph."""
 
-from kedja.nn import activations, initializers, losses
+from kedja.nn import activations, constraints, initializers, layers, losses, regularizers
 from kedja.nn.functional import Input, Model
-from kedja.nn.layers import Activation, Denormalize, Dense, Flatten, Layer, Normalize, Reshape
+from kedja.nn.layers import *  # noqa: F403
 from kedja.nn.model import Module, Sequential
 from kedja.nn.summary import Summary
 
-__all__ = [
-    "Activation",
-    "Denormalize",
-    "Dense",
-    "Flatten",
-    "Input",
-    "Layer",
-    "Model",
-    "Module",
-    "Normalize",
-    "Reshape",
-    "Sequential",
-    "Summary",
-    "activations",
-    "initializers",
-    "losses",
-]  # fmt: skip
+__all__ = ["Input", "Model", "Module", "Sequential", "Summary"]
+__all__ += ["activations", "constraints", "initializers", "losses", "regularizers"]
+__all__ += layers.__all__
+__all__.sort()

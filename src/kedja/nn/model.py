@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -147,8 +148,12 @@ class NameCounter:
                 return name
 
 
+WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])")
+
+
 def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+    """MultiHeadAttention → multi_head_attention, Conv2D → conv2d, RMSNorm → rms_norm, LeakyReLU → leaky_relu."""
+    return WORDS.sub("_", name.replace("ReLU", "Relu").replace("SiLU", "Silu")).lower()
 
 
 def named(layers: Sequence[Layer]) -> dict[str, Layer]:

@@ -10,13 +10,15 @@ from typing import Any
 __all__ = ["ELSEWHERE", "made", "remembering"]
 
 ELSEWHERE = {
-    "activity_regularizer": "penalties are not there yet in this version",
+    "activity_regularizer": "penalties are on weights: regularizer=",
     "bias": "kedja spells it use_bias=",
     "bias_initializer": "kedja spells it bias_init=",
     "in_features": "the width of the input is found at the first call; net.build((None, 784)) says it earlier",
     "input_dim": "the width of the input is found at the first call; net.build((None, 784)) says it earlier",
     "input_shape": "the shape of the input is found at the first call; net.build((None, 784)) says it earlier",
+    "kernel_constraint": "kedja spells it constraint=",
     "kernel_initializer": "kedja spells it init=",
+    "kernel_regularizer": "kedja spells it regularizer=",
     "out_features": "kedja spells it units=",
     # attributes
     "eval": "how a call is meant is an argument of it: net(x, training=False), which is the default",

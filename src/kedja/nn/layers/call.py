@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import local
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +26,7 @@ class Call(NamedTuple):
     places: dict[Layer, str] | None = None
     path: str = ""
     watch: Callable[[Layer, str, Any, Any], None] | None = None  # told of every layer's inputs and output
+    scalars: Mapping[tuple[Layer, str], Tensor] | None = None  # numbers of layers that are arguments of the program
 
 
 class _Calls(local):

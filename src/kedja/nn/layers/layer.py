@@ -17,10 +17,10 @@ from kedja.graph.dtypes import as_array, as_dtype, get_default_dtype, is_float
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.scope import Source, borrow, caller
 from kedja.graph.variables import Parameter, State, Variable
-from kedja.nn import initializers
+from kedja.nn import constraints, initializers, regularizers
 from kedja.nn.layers.arguments import ELSEWHERE, made, remembering
 from kedja.nn.layers.call import Call, calls
-from kedja.ops import random
+from kedja.ops import cast, random
 
 __all__ = ["Layer", "trainable"]
 
@@ -47,6 +47,8 @@ class Layer:
     [[0.0, 0.0]]
     """
 
+    scalars: tuple[str, ...] = ()  # attributes that are run-time numbers: changing one compiles nothing again
+    couples_rows = False  # whether in training the output for a row depends on the other rows of the batch
     _arguments: dict[str, Any]
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
@@ -77,16 +79,31 @@ class Layer:
         raise GraphError(f"{self.title} does not say what it computes: define call(self, x)")
 
     # --- what subclasses use ----------------------------------------------------------------------------------------
-    def parameter(self, name: str, shape: Any, initializer: Any = "glorot_uniform") -> Parameter:
-        """A trainable variable of this layer, drawn from the seed of the call and the path of the layer."""
+    def parameter(
+        self, name: str, shape: Any, initializer: Any = "glorot_uniform", *, regularizer: Any = None,
+        constraint: Any = None, penalised: bool | None = None,
+    ) -> Parameter:  # fmt: skip
+        """A trainable variable of this layer, drawn from the seed of the call and the path of the layer.
+
+        `penalised`: whether a penalty for the whole model means it; by default when it has two axes or more.
+        """
         values = self._drawn(name, tuple(shape), initializer)
-        found = Parameter(values, name, dtype=values.dtype)
+        regularizer, constraint = regularizers.get(regularizer), constraints.get(constraint)
+        found = Parameter(
+            values, name, dtype=values.dtype, regularizer=regularizer, constraint=constraint, penalised=penalised
+        )
         self._starts[found] = (self._path_of(name), initializer)
         return found
 
     def variable(self, name: str, value: Any, kind: str = "statistic") -> Variable:
         """A variable that learning does not change by gradient."""
         return Variable(value, name, kind=kind, dtype=self.dtype or calls.now.dtype)
+
+    def scalar(self, name: str, dtype: Any = None) -> Tensor:
+        """An attribute named in `scalars`, as a number on the graph: inside `fit` it is an argument of the program."""
+        dtype = as_dtype(dtype or self.dtype or calls.now.dtype or get_default_dtype())
+        given = (calls.now.scalars or {}).get((self, name))
+        return tensor(getattr(self, name), dtype=dtype) if given is None else cast(given, dtype)
 
     def _path_of(self, name: str) -> str:
         return f"{calls.now.path}.{name}" if calls.now.path else name
@@ -122,7 +139,9 @@ class Layer:
         return random.fold(base, f"{calls.now.path}/{what}")
 
     # --- calling ----------------------------------------------------------------------------------------------------
-    def __call__(self, *inputs: Any, training: bool | None = None, key: Any = None, seed: int | None = None) -> Any:
+    def __call__(
+        self, *inputs: Any, training: bool | None = None, key: Any = None, seed: int | None = None, scalars: Any = None
+    ) -> Any:
         """The layer applied to tensors (or, recorded for later, to an `Input`)."""
         for x in inputs:
             if hasattr(x, "layer_call"):
@@ -133,6 +152,7 @@ class Layer:
             key=now.key if key is None else tensor(key),
             seed=now.seed if seed is None else random.key_words(seed),
             dtype=self.dtype or now.dtype,
+            scalars=now.scalars if scalars is None else scalars,
             root=now.root or self,
             places={} if now.root is None else now.places,
             path=self._place(now),
