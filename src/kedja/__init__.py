@@ -19,10 +19,15 @@ __version__ = "0.1.0"
 _ROOMS = ("data", "nn", "ops", "optim")
 _SUBROOMS = {
     "activations": "kedja.nn.activations",
+    "callbacks": "kedja.train.callbacks",
+    "constraints": "kedja.nn.constraints",
     "initializers": "kedja.nn.initializers",
     "losses": "kedja.nn.losses",
     "metrics": "kedja.train.metrics",
+    "onnx": "kedja.formats.onnx",
     "random": "kedja.ops.random",
+    "regularizers": "kedja.nn.regularizers",
+    "schedules": "kedja.optim.schedules",
 }
 # Where each public name lives.
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -40,6 +45,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "reciprocal", "relu", "remainder", "reshape", "round", "scan", "scatter_add", "sigmoid", "sign", "sin",
         "sinh", "softmax", "softplus", "sqrt", "square", "squeeze", "stack", "stop_gradient", "subtract", "sum",
         "take", "take_along_axis", "tan", "tanh", "transpose", "variance", "where", "zeros",
+        "clip", "cumprod", "depth_to_space", "diagonal", "einsum", "eye", "fmod", "gather_nd", "isinf", "moveaxis",
+        "prod", "put_along_axis", "scatter_nd", "sort", "space_to_depth", "split", "tile", "top_k", "tril", "triu",
+        "conv", "conv_transpose", "erf", "max_pool", "mean_pool", "output_size", "sum_pool",
     ),
     "kedja.diff": (
         "GradientCheck", "check_gradients", "custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp",
@@ -47,7 +55,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "kedja.engines": ("compile",),
     "kedja.nn": ("Input", "Model", "Module", "Sequential"),
-    "kedja.train": ("History",),
+    "kedja.train": ("History", "find_learning_rate"),
     "kedja.formats": ("load",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

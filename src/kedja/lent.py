@@ -13,7 +13,17 @@ __all__ = ["LENT", "borrowed"]
 LENT: dict[str, dict[str, str]] = {
     "Module": {
         **dict.fromkeys(
-            ("compile", "evaluate", "fit", "predict", "predict_labels", "predict_proba", "reset", "train_on_batch"),
+            (
+                "compile",
+                "evaluate",
+                "fit",
+                "predict",
+                "predict_labels",
+                "predict_proba",
+                "reset",
+                "train_on_batch",
+                "use_averaged_weights",
+            ),
             "kedja.train.use",
         ),
         "save": "kedja.formats.state",

@@ -20,7 +20,7 @@ def test_every_set_keeps_the_common_form(name):
     x, y = loaded
     assert x.dtype == np.float32 and np.isfinite(x).all()
     assert len(loaded) == len(x) == len(y)
-    assert len(loaded.feature_names) == x.shape[1]
+    assert len(loaded.feature_names) == x.shape[-1]
     assert loaded.name == name and loaded.source and loaded.licence and loaded.description
     if loaded.task == "regression":
         assert loaded.classes is None and y.dtype == np.float32

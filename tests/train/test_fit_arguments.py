@@ -120,7 +120,7 @@ def test_whole_numbers_stored_as_floats_are_labels():
         ({"validation_split": 0.1}, "kedja spells it validation=0.1"),
         ({"validation_data": (X, Y)}, "kedja spells it validation=(x, y)"),
         ({"random_state": 1}, "kedja spells it seed="),
-        ({"callbacks": []}, "not there yet in this version"),
+        ({"early_stopping": True}, "EarlyStopping"),
         ({"epoch": 3}, "did you mean 'epochs'?"),
         ({"colour": 3}, "it takes x, y, loss, optimizer, epochs, batch_size, validation"),
     ],

@@ -25,13 +25,12 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         try:
             data = load(name)
         except DataError as error:
-            print(f"{name:<14} {error}")
+            print(f"{name:<19} {error}")
             continue
-        size = (
-            " × ".join(map(str, data.image_shape[:2])) + " pixels" if data.image_shape else f"{data.x.shape[1]} columns"
-        )
+        size = f"{data.x.shape[1]} columns" if data.x.ndim == 2 else " × ".join(map(str, data.x.shape[1:])) + " steps"
+        size = " × ".join(map(str, data.image_shape[:2])) + " pixels" if data.image_shape else size
         kind = f"{data.classes} classes" if data.classes else "regression"
-        print(f"{name:<14}{len(data):>6,} rows  {size:<16}{kind:<12}{data.description}")
+        print(f"{name:<19}{len(data):>6,} rows  {size:<16}{kind:<12}{data.description}")
     print("\nkedja data NAME shows one of them, kedja train NAME learns it.")
     return 0
 
@@ -55,9 +54,11 @@ def _show(data: Dataset) -> None:
             print("  " + "".join(SHADES[shade] * 2 for shade in row).rstrip())
         print(f"  the first row: {data.class_names[label] if data.class_names else label}")
     else:
+        sequences = data.x.ndim == 3  # of which the first steps of the first feature are shown
         for x, y in zip(data.x[:5], data.y.ravel()[:5], strict=True):
             answer = data.class_names[int(y)] if data.class_names is not None else f"{y:g}"
-            print(f"  {', '.join(f'{value:g}' for value in x)}  →  {answer}")
+            shown = [f"{value:g}" for value in (x[:MOST_NAMES, 0] if sequences else x)]
+            print(f"  {', '.join([*shown, '…'] if sequences else shown)}  →  {answer}")
 
 
 def _short(words: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from kedja.optim import get as get_optimizer
 __all__ = ["Recipe", "network", "recipe_for", "targets"]
 
 LIKELIHOODS = ("binary_cross_entropy", "cross_entropy")
+LOSSES = (*LIKELIHOODS, "half_sse", "huber", "log_cosh", "mae", "mse", "sae", "sse")
 # A table is seen this many steps, within bounds: small ones many times, large ones a few times.
 # Longer, and a network without any penalty learns small noisy tables by heart.
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1_000, 20, 300
@@ -89,9 +90,9 @@ def _loss(name: str, rows: Rows) -> str:
         if rows.class_names is None:
             return "mse"
         return "binary_cross_entropy" if len(rows.class_names) == 2 else "cross_entropy"
-    if name not in [*losses.FORMULAS, *losses.ALIASES]:
-        raise one_of("loss", name, ["auto", *losses.FORMULAS])
-    found = losses.get(name).name
+    found = losses.ALIASES.get(name, name)
+    if found not in LOSSES:
+        raise one_of("loss", name, ["auto", *LOSSES])
     if rows.class_names is None and found in LIKELIHOODS:
         raise DataError(f"--loss {found} is for classes, and {rows.target!r} is a number: take mse.")
     return found

@@ -168,6 +168,11 @@ def _check_columns(where: str, needed: Sequence[str], there: Sequence[str]) -> N
 
 
 def _of_set(data: Dataset) -> Rows:
+    if data.x.ndim > 2:
+        raise DataError(
+            f"{data.name} is a set of sequences, and the command line trains on rows of columns. "
+            f"In Python: x, y = kj.data.load({data.name!r}), and a network with kj.nn.LSTM."
+        )
     features = data.feature_names or tuple(f"x{i + 1}" for i in range(data.x.shape[1]))
     y = data.y.ravel()
     if data.class_names is not None:

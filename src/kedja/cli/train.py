@@ -134,7 +134,8 @@ def _write(
     shown_before = ("batch_size", "learning_rate", "loss")  # the history says them
     settings = {name: value for name, value in config["options"].items() if name not in shown_before}
     rule = history.settings["optimizer"]
-    settings["optimizer"] = ", ".join([rule["name"], *(f"{k} {v:g}" for k, v in rule.items() if k != "name")])
+    numbers = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in rule.items() if k != "name")
+    settings["optimizer"] = ", ".join([rule["name"], *numbers])
     write_report(
         claim.path / "report.html",
         Report(

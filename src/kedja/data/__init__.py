@@ -12,6 +12,7 @@ from kedja.data.check import check_array, check_arrays, check_labels
 from kedja.data.dataset import Dataset
 from kedja.data.load import load, names
 from kedja.data.prepare import one_hot, scale, standardise
+from kedja.data.series import read_ts
 from kedja.data.split import permutation, split, split_rows
 from kedja.data.table import Learnable, Table, read_csv
 
@@ -28,6 +29,7 @@ __all__ = [
     "one_hot",
     "permutation",
     "read_csv",
+    "read_ts",
     "scale",
     "split",
     "split_rows",

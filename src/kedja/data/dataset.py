@@ -23,6 +23,8 @@ class Dataset:
 
     For classification y holds the labels 0..k−1, (n,) int64; for regression numbers, (n,) float32. (`xor` alone has
     its four targets as the (4, 1) column of 0 and 1 that its truth table shows.) `len()` is the number of rows.
+    Sequences are x (n, steps, features). Where they differ in length, zeros follow the end, and `mask` (n, steps) is
+    True at the steps that are there: `net.fit((data.x, data.mask), data.y)` for a model with both as inputs.
 
     >>> data = Dataset(np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1]), "toy", "classification")
     >>> data
@@ -44,6 +46,7 @@ class Dataset:
     licence: str = ""
     # The number of rows at the end that are the test by convention, so that published results can be compared.
     test_rows: int | None = None
+    mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -91,9 +94,14 @@ class Dataset:
         return self._part(train), self._part(held_out)
 
     def _part(self, rows: NDArray[np.int64]) -> Dataset:
-        return replace(self, x=self.x[rows], y=self.y[rows], test_rows=None)
+        mask = None if self.mask is None else self.mask[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], mask=mask, test_rows=None)
 
     def __repr__(self) -> str:
-        size = " × ".join(map(str, self.image_shape)) + " images" if self.image_shape else f"{self.x.shape[1]} features"
+        size = (
+            " × ".join(map(str, self.image_shape)) + " images" if self.image_shape else f"{self.x.shape[-1]} features"
+        )
+        if self.x.ndim == 3:
+            size = f"{'up to ' if self.mask is not None else ''}{self.x.shape[1]} steps × {size}"
         what = f"classification into {self.classes} classes" if self.classes is not None else "regression"
         return f"<Dataset {self.name}: {len(self):,} rows × {size}, {what}>"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from kedja.data import made, real
+from kedja.data import made, real, series
 from kedja.data.dataset import Dataset
 from kedja.errors import DataError, one_of
 
@@ -21,6 +21,12 @@ _SETS: dict[str, Callable[..., Dataset]] = {
         real.iris,
         real.mnist_5k,
         real.wine,
+        series.adding,
+        series.basic_motions,
+        series.gunpoint,
+        series.italy_power_demand,
+        series.japanese_vowels,
+        series.osu_leaf,
         made.blobs,
         made.circles,
         made.moons,
@@ -34,7 +40,8 @@ _SETS: dict[str, Callable[..., Dataset]] = {
 def load(name: str, **options: Any) -> Dataset:
     """The data set of that name; `x, y = load("iris")`, or keep the Dataset for its names and its split.
 
-    Made sets take n, noise and seed (circles also factor; spiral classes and turns; blobs classes). Raises
+    Made sets take n, noise and seed (circles also factor; spiral classes and turns; blobs classes; adding n, steps and
+    seed). Raises
     UnknownNameError, with the nearest name, on a set or an option that does not exist, and DataError when the package
     that holds the data is not installed.
 
@@ -42,7 +49,7 @@ def load(name: str, **options: Any) -> Dataset:
     <Dataset moons: 100 rows × 2 features, classification into 2 classes>
     >>> load("irsi")
     Traceback (most recent call last):
-    kedja.errors.UnknownNameError: unknown data set 'irsi'. Did you mean 'iris'? Known: blobs, ...
+    kedja.errors.UnknownNameError: unknown data set 'irsi'. Did you mean 'iris'? Known: adding, ...
     """
     if name not in _SETS:
         raise one_of("data set", name, _SETS)

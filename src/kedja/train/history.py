@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 # A metric whose name holds one of these words is better when it is larger; every other one when it is smaller.
-LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "r2", "score", "likelihood")
+LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "mcc", "r2", "score", "likelihood")
+
+
+def larger_is_better(name: str) -> bool:
+    """Whether a metric of this name is better when it is larger.
+
+    >>> larger_is_better("val_accuracy"), larger_is_better("loss")
+    (True, False)
+    """
+    return any(word in name.lower() for word in LARGER_IS_BETTER)
 
 
 class History:
@@ -218,7 +227,7 @@ class History:
         finite = np.flatnonzero(np.isfinite(values))
         if not finite.size:
             raise DataError(f"{name!r} has no finite value in {len(self)} epochs, so none is the best.")
-        largest = mode == "max" or (mode is None and any(word in name.lower() for word in LARGER_IS_BETTER))
+        largest = mode == "max" or (mode is None and larger_is_better(name))
         row = finite[np.argmax(values[finite]) if largest else np.argmin(values[finite])]
         return int(self._epochs[row]), float(values[row])
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.engine import LOOP_STEPS, Loop
+from kedja.engines.engine import LOOP_STEPS, Loop, LoopResult
 from kedja.engines.reference import ReferenceLoop, run_graph
 from kedja.graph.node import Tensor
 from kedja.ops.random import fold_array, threefry
 
-__all__ = ["Chunks", "Interrupt", "Runner", "interruptible", "orders"]
+__all__ = ["Chunks", "Interrupt", "Runner", "TailedLoop", "interruptible", "orders"]
 
 Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.1  # short enough for progress and Ctrl-C, long enough that the call costs nothing
@@ -72,17 +72,68 @@ def permutations(words: Array, first: int, epochs: int, rows: int) -> Array:
     return np.argsort(bits[:, :rows], axis=1, kind="stable")
 
 
+class TailedLoop:
+    """A loop whose epochs end in a step of fewer rows, which is a program of its own.
+
+    Where the rows of a batch depend on each other (batch norm), the last batch cannot be padded: rows that are not
+    there would count. Both programs have the same variables and arguments.
+    """
+
+    def __init__(self, main: Loop, tail: Loop, steps_per_epoch: int) -> None:
+        self.main, self.tail, self.spe = main, tail, steps_per_epoch
+        self.variables, self.report, self.graph, self.padded, self.ordered = (
+            main.variables, main.report, main.graph, False, True,
+        )  # fmt: skip
+        at = {v: i for i, v in enumerate(main.variables)}
+        self._to_tail = [at[v] for v in tail.variables]
+
+    def put(self, array: Any) -> Any:
+        return self.main.put(array)
+
+    def lay(self, order: Any) -> Any:
+        rows = self.tail.graph.inputs[0].shape[0]
+        return self.main.put(order), self.tail.put(np.ascontiguousarray(order[:, :rows]))
+
+    def at(self, step: int, order: Any) -> tuple[Loop, Any]:
+        """The loop that runs this step, and its rows."""
+        last = step % self.spe == self.spe - 1
+        return (self.tail, order[1]) if last else (self.main, order[0])
+
+    def run(
+        self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
+    ) -> LoopResult:
+        state, tables, at, finite = list(state), [], start, True
+        while at < stop and finite:
+            loop, rows = self.at(at, order)
+            if loop is self.tail:
+                here = loop.run([state[i] for i in self._to_tail], data, rows, arguments, at, at + 1)
+                for i, value in zip(self._to_tail, here.state, strict=True):
+                    state[i] = value
+            else:
+                here = loop.run(state, data, rows, arguments, at, min(stop, at - at % self.spe + self.spe - 1))
+                state = list(here.state)
+            tables.append(here.outputs)
+            at, finite = here.done, here.finite
+        found = np.concatenate(tables) if tables else np.zeros((0, len(self.graph.outputs)))
+        return LoopResult(state, found, at, finite)
+
+
 class Runner:
     """A loop with its data laid out, its state, and the point it can go back to."""
 
     def __init__(
         self, loop: Loop, data: Sequence[Any], arguments: Sequence[Any], steps_per_epoch: int, names: Mapping[Any, str]
     ) -> None:  # fmt: skip
-        self.loop, self.names = loop, names
+        self.loop: Any = loop
+        self.names = names
         self.data = [loop.put(d) for d in data]
         self.arguments = arguments
         self.spe = steps_per_epoch
         self.state: list[Any] = [v.raw for v in loop.variables]
+
+    def lay(self, order: Any) -> Any:
+        """The row numbers of many steps, put where the loop wants them."""
+        return self.loop.lay(order) if isinstance(self.loop, TailedLoop) else self.loop.put(order)
 
     def run(self, state: Sequence[Any], order: Any, start: int, stop: int) -> Any:
         return self.loop.run(state, self.data, order, self.arguments, start, stop)
@@ -110,8 +161,11 @@ class Runner:
 
     def first_bad_number(self, state: Sequence[Any], order: Any, step: int) -> str:
         """Where in one step the first number arises that is not finite, found on the reference engine."""
-        graph = self.loop.graph
-        at = ReferenceLoop(graph, len(self.data), self.loop.padded, self.loop.ordered)  # type: ignore[attr-defined]
+        loop = self.loop
+        if isinstance(loop, TailedLoop):
+            loop, order = loop.at(step, order)
+        graph = loop.graph
+        at = ReferenceLoop(graph, len(self.data), loop.padded, loop.ordered)
         inputs = [*at.batch(self.data, None if order is None else np.asarray(order), step), *self.arguments]
         rows = None if order is None else np.asarray(order)[step]
         found: list[tuple[Tensor, Any]] = []
@@ -120,7 +174,8 @@ class Runner:
             if not found and node.dtype.kind == "f" and not np.isfinite(value).all():
                 found.append((node, np.asarray(value)))
 
-        ends = run_graph(graph, inputs, [np.asarray(v) for v in state], look)
+        values = dict(zip(self.loop.variables, state, strict=True))
+        ends = run_graph(graph, inputs, [np.asarray(values[v]) for v in graph.variables], look)
         broken = [
             self.names.get(v, v.label) for (v, _), new in zip(graph.updates, ends[len(graph.outputs) :], strict=True)
             if v.trainable and not np.isfinite(new).all()

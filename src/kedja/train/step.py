@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 
 from kedja.diff import grad
+from kedja.errors import DataError
 from kedja.graph.node import Tensor, placeholder
 from kedja.graph.trace import Graph, trace
 from kedja.graph.variables import State, Variable
 from kedja.nn.layers import Denormalize
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
-from kedja.ops import cast, mean, random, where
+from kedja.ops import cast, expand_dims, mean, random, sqrt, square, where
 from kedja.ops import sum as total
-from kedja.optim import Optimizer
-from kedja.train.metrics import Metric, link_of
+from kedja.train.metrics import Metric, Whole, link_of
+from kedja.train.scalars import LayerScalars, Scalars
 
-__all__ = ["Batch", "evaluation_graph", "losses_of", "training_graph"]
+__all__ = ["WEIGHT", "Batch", "columns", "evaluation_graph", "losses_of", "training_graph"]
+
+WEIGHT = "weight of the rows"  # the output that says how much the rows of a step weigh together
 
 
 class Batch:
@@ -48,6 +51,8 @@ class Batch:
 
 def losses_of(model: Module, loss: Loss, targets: Tensor, output: Tensor) -> Tensor:
     """The loss of each row. With a `Denormalize` at the end it is taken in standard units, where it is well scaled."""
+    if loss.reduction == "none":
+        raise DataError(f'{loss.name} with reduction="none" is a number per row: train with "mean" or "sum"')
     last = model.output_layer
     if isinstance(last, Denormalize):
         return loss.per_example(last.standard(cast(targets, output.dtype)), last.standard(output))
@@ -68,60 +73,92 @@ def _unpacked(batch: Batch, nodes: Sequence[Tensor], dtype: Any) -> tuple[list[T
 
 def _averages(each: Sequence[Tensor], weight: Tensor | None) -> list[Tensor]:
     if weight is None:
-        return [mean(e) for e in each]
+        return [mean(e) if e.ndim == 1 else mean(e, 0) for e in each]
     whole = total(weight)
     whole = where(whole == 0, 1.0, whole)  # a batch of rows that all weigh nothing teaches nothing
-    return [total(e * weight) / whole for e in each]
+    return [_weighed(e, weight) / cast(whole, e.dtype) for e in each]
+
+
+def _weighed(each: Tensor, weight: Tensor) -> Tensor:
+    """Σw·e over the rows: of one number per row, or of each of several."""
+    w = cast(weight, each.dtype)
+    return total(each * w) if each.ndim == 1 else total(each * expand_dims(w, 1), 0)
 
 
 def training_graph(
-    model: Module,
-    loss: Loss,
-    optimizer: Optimizer,
-    memory: State,
-    metrics: Sequence[Metric],
-    batch: Batch,
-    parameters: Mapping[str, Variable],
-) -> Graph:
-    """Forward, backward and update. Inputs: the batch, the optimiser's scalars, the key of the run.
+    model: Module, loss: Loss, scalars: Scalars, memory: State, metrics: Sequence[Metric], batch: Batch,
+    parameters: Mapping[str, Variable], with_norm: bool = False,
+) -> Graph:  # fmt: skip
+    """Forward, backward and update. Inputs: the batch, the numbers in `scalars`, the key of the run.
 
-    Outputs: the loss, each metric, and for weighted rows their total weight.
+    Outputs: what `columns` names.
     """
     nodes = batch.placeholders()
     dtype = next(iter(parameters.values())).dtype
-    scalars = [placeholder((), dtype, name) for name in optimizer.scalars]
+    numbers = scalars.placeholders(dtype)
     key = placeholder((2,), "uint32", "key")
 
     def step(*inputs: Tensor) -> list[Tensor]:
         xs, t, weight = _unpacked(batch, inputs[: len(nodes)], dtype)
+        given = scalars.given(inputs[len(nodes) : -1])
         here = random.fold(inputs[-1], memory["optimizer.steps"])
-        y = model(*xs, training=True, key=here)
+        y = model(*xs, training=True, key=here, scalars=given.layers)
         each = losses_of(model, loss, t, y)
         link = link_of(y, loss.name)
         values = _averages([each, *(m.per_example(t, y, link) for m in metrics)], weight)
         aim = values[0]
         if loss.reduction == "sum":
             aim = total(each if weight is None else each * weight)
-        gradients = grad(aim, list(parameters.values()))
-        optimizer.with_scalars(inputs[len(nodes) : -1]).update(parameters, gradients, memory)
         found = [aim, *values[1:]]
-        return found if weight is None or not batch.weighted else [*found, total(weight)]
+        if weight is not None and batch.weighted:
+            found.append(total(weight))
+        penalties = [r.penalty(p) for p, r in given.penalties]
+        if penalties:
+            penalty = add_up(penalties)
+            found.append(penalty)
+            aim = aim + penalty
+        gradients = grad(aim, list(parameters.values()))
+        if with_norm:
+            found.append(sqrt(add_up([total(square(g)) for g in gradients])))
+        given.optimizer.update(parameters, gradients, memory)
+        return found
 
-    return trace(step, [*nodes, *scalars, key])
+    return trace(step, [*nodes, *numbers, key])
+
+
+def columns(graph: Graph, metrics: Sequence[Metric], batch: Batch, penalised: bool, with_norm: bool) -> list[str]:
+    """What each number is that a training step puts out; a metric of several has its name on each of them."""
+    rest = [(batch.weighted, WEIGHT), (penalised, "penalty"), (with_norm, "gradient_norm")]
+    names = ["loss", *(m.name for m in metrics), *(name for there, name in rest if there)]
+    return [name for name, output in zip(names, graph.outputs, strict=True) for _ in range(output.size)]
+
+
+def add_up(terms: Sequence[Tensor]) -> Tensor:
+    """t₁ + t₂ + …"""
+    whole = terms[0]
+    for term in terms[1:]:
+        whole = whole + term
+    return whole
 
 
 def evaluation_graph(model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch) -> Graph:
-    """Outputs: Σw, Σwℓ, and Σw·metric of one batch, to be added up over batches; statistics are not touched."""
+    """Outputs of one batch: Σw, Σwℓ and Σw·metric, to be added up over batches, then the scores of `Whole` metrics.
+
+    Statistics are not touched. Inputs: the batch, then the run-time numbers of the layers.
+    """
     nodes = batch.placeholders()
+    dtype = next((v.dtype for v in model.parameters), np.dtype(np.float32))
+    scalars = LayerScalars(model)
+    numbers = [placeholder((), dtype, name) for name in scalars.names]
 
     def step(*inputs: Tensor) -> list[Tensor]:
-        dtype = next((v.dtype for v in model.parameters), np.dtype(np.float32))
-        xs, t, weight = _unpacked(batch, inputs, dtype)
-        y = model(*xs, training=False)
+        xs, t, weight = _unpacked(batch, inputs[: len(nodes)], dtype)
+        y = model(*xs, training=False, scalars=scalars.given(inputs[len(nodes) :]))
         each = [losses_of(model, loss, t, y)] if loss is not None else []
         link = link_of(y, loss.name if loss is not None else None)
-        each += [m.per_example(t, y, link) for m in metrics]
+        each += [m.per_example(t, y, link) for m in metrics if not m.whole]
+        scores = [m.scores(y, link) for m in metrics if isinstance(m, Whole)]
         assert weight is not None
-        return [total(weight), *(total(e * weight) for e in each)]
+        return [total(cast(weight, "float64")), *(_weighed(e, weight) for e in each), *scores]
 
-    return trace(step, nodes)
+    return trace(step, [*nodes, *numbers])

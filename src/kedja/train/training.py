@@ -12,6 +12,7 @@ from kedja.engines.engine import Loop
 from kedja.graph.variables import State, Variable
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
+from kedja.nn.regularizers import Regularizer
 from kedja.optim import Optimizer
 from kedja.train.metrics import Metric
 
@@ -26,6 +27,7 @@ class Training:
         self.optimizer: Optimizer | None = None  # whose memory this is
         self.chosen: Optimizer | None = None  # what `compile` or the last `fit` was given
         self.metrics: list[Metric] = []
+        self.regularizer: Regularizer | None = None
         self.memory = State()
         self.parameters: dict[str, Variable] = {}  # whose memory that is
         self.seed: int | None = None
@@ -51,7 +53,7 @@ class Training:
 
     def use(self, optimizer: Optimizer, parameters: dict[str, Variable]) -> None:
         """Take an optimiser; its memory is kept when it is of the same kind as before, for the same parameters."""
-        same = self.optimizer is not None and self.optimizer.structure() == optimizer.structure()
+        same = self.optimizer is not None and self.optimizer.remembered() == optimizer.remembered()
         if not (same and all(self.parameters.get(path) is p for path, p in parameters.items())):
             self.memory, self.parameters = optimizer.make_slots(parameters), dict(parameters)
             self.loops = {}

@@ -13,6 +13,7 @@ from kedja.nn import losses
 from kedja.nn.layers.layer import fresh_seed
 from kedja.nn.model import Module
 from kedja.ops.random import key_words
+from kedja.optim import averaged
 from kedja.optim import get as get_optimizer
 from kedja.train.evaluation import as_inputs, as_targets, decide, evaluator, output_shape, predict, probabilities
 from kedja.train.fit import as_weights, fit, unpacked
@@ -108,8 +109,27 @@ def _train_on_batch(model: Module, x: Any, y: Any, **options: Any) -> dict[str, 
     return {name: float(history[name][-1]) for name in history.metrics}
 
 
+def _use_averaged_weights(model: Module) -> Module:
+    """Take the weights that the optimiser averaged over its steps (`average=` of an optimiser); returns the model.
+
+    Running statistics of the batch are those of the last weights: go over some rows with `training=True` if it has any.
+
+    >>> import kedja as kj
+    >>> x, y = kj.data.load("xor")
+    >>> net = kj.Sequential([kj.nn.Dense(1)])
+    >>> history = net.fit(x, y, loss="mse", optimizer=kj.optim.SGD(0.1, average="mean"), epochs=5)
+    >>> net.use_averaged_weights() is net
+    True
+    """
+    training = training_of(model)
+    for path, array in averaged(training.memory, training.parameters).items():
+        training.parameters[path].store(array)
+    return model
+
+
 bind(
     Module,
     fit=fit, compile=_compile, evaluate=_evaluate, predict=_predict, predict_proba=_predict_proba,
     predict_labels=_predict_labels, reset=_reset, train_on_batch=_train_on_batch,
+    use_averaged_weights=_use_averaged_weights,
 )  # fmt: skip
