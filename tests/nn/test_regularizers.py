@@ -9,6 +9,7 @@ import kedja as kj
 from kedja.errors import DataError, KedjaError
 from kedja.nn.layers.config import plain, rebuilt
 from kedja.train.training import training_of
+from oracles.closeness import worst
 
 ALPHA = 0.3
 
@@ -37,30 +38,34 @@ def solution(table, penalty, layer_own: bool, rates=(0.1,), epochs=2000):
 
 
 @pytest.mark.parametrize("layer_own", [True, False])
-def test_l2_with_mse_is_ridge(table, layer_own):
+def test_l2_with_mse_is_ridge(table, layer_own, judged):
     """mse + (α/2)‖W‖² is scikit-learn's Ridge(nα/2), whether the layer or the model has the penalty."""
     expected = Ridge(alpha=len(table[0]) * ALPHA / 2).fit(table[0], table[1][:, 0])
     kernel, bias = solution(table, kj.regularizers.L2(ALPHA), layer_own)
     np.testing.assert_allclose(kernel, expected.coef_, atol=1e-9)
     assert bias == pytest.approx(expected.intercept_, abs=1e-9)
+    judged("scikit-learn's Ridge", "regularizers/L2", 1, worst([*kernel, bias], [*expected.coef_, expected.intercept_]))
 
 
-def test_l1_with_mse_is_lasso(table):
+def test_l1_with_mse_is_lasso(table, judged):
     """mse + (α/2)‖W‖₁ is scikit-learn's Lasso(α/4); its zeros are reached up to the last step's length."""
     expected = Lasso(alpha=ALPHA / 4, tol=1e-12).fit(table[0], table[1][:, 0])
     kernel, bias = solution(table, kj.regularizers.L1(ALPHA), True, rates=(0.1, 1e-2, 1e-3, 1e-4, 1e-6), epochs=20_000)
     np.testing.assert_allclose(kernel, expected.coef_, atol=1e-5)
     assert bias == pytest.approx(expected.intercept_, abs=1e-5)
+    judged("scikit-learn's Lasso", "regularizers/L1", 1, worst([*kernel, bias], [*expected.coef_, expected.intercept_]))
     assert (np.abs(kernel) < 1e-6).tolist() == (expected.coef_ == 0).tolist()
 
 
-def test_elastic_with_mse_is_elastic_net(table):
+def test_elastic_with_mse_is_elastic_net(table, judged):
     """Both penalties at once have the solution of scikit-learn's ElasticNet with the same conversion."""
     l1, l2 = 0.2, 0.4  # sklearn: ½·mse + a·r·‖w‖₁ + ½·a·(1−r)‖w‖², ours twice that
     a = l1 / 4 + l2 / 2
     expected = ElasticNet(alpha=a, l1_ratio=l1 / 4 / a, tol=1e-12).fit(table[0], table[1][:, 0])
-    kernel, _ = solution(table, kj.regularizers.Elastic(l1, l2), True, rates=(0.1, 1e-2, 1e-3, 1e-4, 1e-6), epochs=20_000)
+    rates = (0.1, 1e-2, 1e-3, 1e-4, 1e-6)
+    kernel, _ = solution(table, kj.regularizers.Elastic(l1, l2), True, rates, epochs=20_000)
     np.testing.assert_allclose(kernel, expected.coef_, atol=1e-5)
+    judged("scikit-learn's ElasticNet", "regularizers/Elastic", 1, worst(kernel, expected.coef_))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +75,9 @@ def test_elastic_with_mse_is_elastic_net(table):
         (kj.regularizers.L1(0.7), lambda w: 0.35 * w.abs().sum()),
         (kj.regularizers.Elastic(0.7, 0.2), lambda w: 0.35 * w.abs().sum() + 0.1 * (w**2).sum()),
     ],
-    ids=str,
+    ids=["L2", "L1", "Elastic"],
 )
-def test_value_and_gradient_equal_pytorch(penalty, torch_penalty):
+def test_value_and_gradient_equal_pytorch(penalty, torch_penalty, judged):
     """The formula, and its gradient with |0|′ = 0, are those PyTorch gives."""
     values = np.random.default_rng(0).normal(size=(4, 3))
     values[0, 0] = 0.0
@@ -80,7 +85,10 @@ def test_value_and_gradient_equal_pytorch(penalty, torch_penalty):
     expected = torch_penalty(t)
     expected.backward()
     assert penalty(w).item() == pytest.approx(expected.item(), rel=1e-14)
-    np.testing.assert_allclose(kj.grad(penalty(w), w).numpy(), t.grad.numpy(), rtol=1e-14)
+    slope = kj.grad(penalty(w), w).numpy()
+    np.testing.assert_allclose(slope, t.grad.numpy(), rtol=1e-14)
+    apart = max(worst(penalty(w).item(), expected.item()), worst(slope, t.grad.numpy()))
+    judged("PyTorch", f"regularizers/{type(penalty).__name__}", 1, apart)
 
 
 def test_penalties_are_of_kernels_and_reported_apart(table):
