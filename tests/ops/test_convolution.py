@@ -1,9 +1,5 @@
 """Convolution and its transpose against PyTorch and Keras, for geometry drawn at random; the refusals."""
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-
 import keras
 import numpy as np
 import pytest

@@ -1,9 +1,5 @@
 """The size arithmetic of sliding windows, held against Keras and PyTorch, and what it says when sizes do not fit."""
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
-
 import keras
 import numpy as np
 import pytest

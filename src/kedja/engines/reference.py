@@ -17,6 +17,7 @@ from kedja.graph.recording import is_tracing
 from kedja.graph.scope import Source, caller
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Epoch, Variable
+from kedja.ops.control import MANY, item
 from kedja.ops.formula import text
 
 __all__ = ["ReferenceEngine", "evaluate", "run_graph", "watch"]
@@ -52,11 +53,19 @@ class Plan:
             for x in n.inputs:
                 last[slot[x]] = at
         keep = {*self.ends, *(s for s, _ in self.constants)}
+        wanted: dict[Tensor, set[int]] = {}  # which outputs of a loop are used
+        for n in calls:
+            if n.op is item:
+                wanted.setdefault(n.inputs[0], set()).add(n.attrs["index"])
+            else:  # a loop that stands whole in the body of another one
+                keep.update(slot[x] for x in n.inputs if x.dtype == MANY)
         self.steps: list[tuple[int, Any, tuple[int, ...], dict[str, Any], tuple[int, ...]]] = []
         for at, n in enumerate(calls):
             sources = tuple(slot[x] for x in n.inputs)
             free = tuple(s for s in set(sources) if last[s] == at and s not in keep)
-            attrs = {**n.attrs, "run": run_graph} if n.op.runs_graphs else n.attrs
+            attrs = n.attrs
+            if n.op.runs_graphs:
+                attrs = {**attrs, "run": run_graph, "wanted": None if slot[n] in keep else wanted.get(n, set())}
             self.steps.append((slot[n], n.op.compute, sources, attrs, free))
 
 

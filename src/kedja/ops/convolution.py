@@ -195,7 +195,7 @@ def conv(x: Any, kernel: Any, stride: Any = 1, padding: Any = "valid", dilation:
     """
     x, kernel = operands("conv", (x, kernel))
     try:
-        groups = _checked(x, kernel, groups, "conv")
+        groups = _checked(x, kernel, groups)
         into, outs = kernel.shape[-2:]
         if x.shape[-1] != into * groups:
             raise ShapeError(_channels(x, kernel, groups))
@@ -207,7 +207,7 @@ def conv(x: Any, kernel: Any, stride: Any = 1, padding: Any = "valid", dilation:
     return correlate(x, kernel, **windows.placing(), groups=groups)
 
 
-def _checked(x: Tensor, kernel: Tensor, groups: Any, name: str) -> int:
+def _checked(x: Tensor, kernel: Tensor, groups: Any) -> int:
     """Refuse ranks and groups that cannot be; the groups as an int."""
     k = kernel.ndim - 2
     if k < 1:
@@ -276,7 +276,7 @@ def conv_transpose(
     """
     x, kernel = operands("conv_transpose", (x, kernel))
     try:
-        groups = _checked(x, kernel, groups, "conv_transpose")
+        groups = _checked(x, kernel, groups)
         sizes, windows = _adjoint_of(x, kernel, stride, padding, dilation, output_padding)
         if x.shape[-1] != kernel.shape[-2]:
             raise ShapeError(

@@ -125,7 +125,7 @@ def _sigmoid(x: Array) -> Any:
 
 
 def _erf(x: Array) -> Any:
-    from scipy.special import erf  # type: ignore[import-untyped]  # loaded when it is used
+    from scipy.special import erf  # loaded when it is used
 
     return erf(x)
 

@@ -33,13 +33,17 @@ def least(dtype: DType) -> Any:
     return np.array(-np.inf if is_float(dtype) else np.iinfo(dtype).min, dtype)
 
 
-def first_real(sizes: Shape, windows: Windows) -> Array:
-    """For each window the number of its first place that is not padding: it wins when nothing is larger."""
-    firsts = [table.argmax(1) for table in real_places(sizes, windows)]
-    number: Array = np.zeros((1,) * len(sizes), np.int32)
-    for axis, (first, k) in enumerate(zip(firsts, windows.size, strict=True)):
-        number = number * k + first.astype(np.int32).reshape([-1 if i == axis else 1 for i in range(len(sizes))])
-    return number
+def first_real(sizes: Shape, windows: Windows) -> list[Array]:
+    """The number of each window's first place that is not padding, which wins when nothing is larger: a sum of these.
+
+    There is one array per axis, shaped to be stretched over (N, *windows, C).
+    """
+    found, weight = [], 1
+    for axis, table in reversed(list(enumerate(real_places(sizes, windows)))):
+        first = weight * table.argmax(1).astype(np.int32)
+        found.append(first.reshape([-1 if i == axis + 1 else 1 for i in range(len(sizes) + 2)]))
+        weight *= windows.size[axis]
+    return found
 
 
 def _seen(x: Array, windows: Windows, fill: Any) -> Iterator[Array]:
@@ -55,7 +59,7 @@ def _winners(x: Array, windows: Windows) -> tuple[Array, Array]:
     sizes = x.shape[1:-1]
     shape = (x.shape[0], *count(sizes, windows, "window"), x.shape[-1])
     best = np.full(shape, least(x.dtype))
-    place = np.broadcast_to(first_real(sizes, windows)[None, ..., None], shape).copy()
+    place = np.broadcast_to(reduce(np.add, first_real(sizes, windows)), shape)
     for i, here in enumerate(_seen(x, windows, least(x.dtype))):
         larger = (here > best) | ((here != here) & (best == best))
         best, place = np.where(larger, here, best), np.where(larger, np.int32(i), place)

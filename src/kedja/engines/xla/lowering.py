@@ -96,9 +96,7 @@ def _pad(x: Any, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[in
     return lax.pad(x, np.zeros((), x.dtype), list(zip(low, high, interior, strict=True)))
 
 
-def _scan(
-    *values: Any, body: Graph, carries: int, sequences: int, length: int, reverse: bool, constants: Any, kept: int = 0
-) -> Any:
+def _scan(*values: Any, body: Graph, carries: int, sequences: int, length: int, reverse: bool, constants: Any) -> Any:
     carry, xs, around = values[:carries], values[carries : carries + sequences], values[carries + sequences :]
 
     def step(held: Any, slices: Any) -> Any:

@@ -235,7 +235,9 @@ def _winners(x: Any, windows: Windows) -> Any:
     """The number of the place where each window's largest stands first; a missing number is the largest."""
     parts = _places(x, windows, least(x.dtype))
     best = jnp.full_like(parts[0], least(x.dtype))
-    place = jnp.broadcast_to(jnp.asarray(first_real(x.shape[1:-1], windows))[None, ..., None], best.shape)
+    place = jnp.zeros(best.shape, np.int32)
+    if not windows.is_bare:
+        place = reduce(lax.add, (jnp.broadcast_to(a, best.shape) for a in first_real(x.shape[1:-1], windows)))
     for i, here in enumerate(parts):
         larger = (here > best) | ((here != here) & (best == best))
         best, place = jnp.where(larger, here, best), jnp.where(larger, np.int32(i), place)
@@ -256,10 +258,32 @@ def _scatter(x: Any, g: Any, **attrs: Shape) -> Any:
     sizes, zero = x.shape[1:-1], np.zeros((), g.dtype)
     place = _winners(x, windows)
     if not _tiles(windows):
-        parts = [jnp.where(place == np.int32(i), g, zero) for i in range(size(windows.size))]
-        return _put_back(parts, sizes, windows)
+        return _gathered(place, g, sizes, windows)
     numbers = np.arange(size(windows.size), dtype=np.int32).reshape([n for k in windows.size for n in (1, k)] + [1])
     return _joined(jnp.where(_apart(place) == numbers, _apart(g), zero), sizes, windows)
+
+
+def _gathered(place: Any, g: Any, sizes: Shape, windows: Windows) -> Any:
+    """For each element of the input the numbers of the windows it won, added up.
+
+    Windows and numbers are spread over the input first, so that what is added are plain slices: adding padded
+    pieces instead was up to 60 times slower.
+    """
+    zero = np.zeros((), g.dtype)
+    reach = [e - 1 for e in windows.extent]
+    low = [r - a for r, a in zip(reach, windows.low, strict=True)]
+    spread_over = [(m - 1) * s + 1 for m, s in zip(place.shape[1:-1], windows.stride, strict=True)]
+    high = [n + r - v - a for n, r, v, a in zip(sizes, reach, spread_over, low, strict=True)]
+    inside = [(a, b, s - 1) for a, b, s in zip(low, high, windows.stride, strict=True)]
+    wide = [(0, 0, 0), *inside, (0, 0, 0)]
+    place, g = _barrier((lax.pad(place, np.int32(-1), wide), lax.pad(g, zero, wide)))
+    ones, none = (1,) * len(sizes), (0,) * len(sizes)
+    back = list(spans(sizes, Windows(windows.size, ones, none, none, windows.dilation)))
+    parts = []
+    for i, (_, where) in enumerate(reversed(back)):
+        here = (slice(None), *where)
+        parts.append(jnp.where(place[here] == np.int32(i), g[here], zero))
+    return reduce(lax.add, parts)
 
 
 def _apart(y: Any) -> Any:
