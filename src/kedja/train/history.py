@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["History"]
 
+NEITHER_GOOD_NOR_BAD = ("learning_rate", "penalty", "gradient_norm", "evaluations")  # they say how a run went
 # A metric whose name holds one of these words is better when it is larger; every other one when it is smaller.
 LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc", "mcc", "r2", "score", "likelihood")
 
@@ -254,7 +255,7 @@ class History:
             spans[name] = f"{self[name][0]:.4g} → {self[name][-1]:.4g}"
         for name, span in spans.items():
             line = f"  {name:<{width}}  {span:<{max(map(len, spans.values()))}}"
-            if np.isfinite(self[name]).any():
+            if name not in NEITHER_GOOD_NOR_BAD and np.isfinite(self[name]).any():
                 epoch, value = self.best(name)
                 line += f"  best {value:.4g} at epoch {epoch}"
             lines.append(line.rstrip())
