@@ -36,6 +36,19 @@ def test_threefry_gives_jax_its_bits():
     np.testing.assert_array_equal(found, threefry_2x32(KEY, x.reshape(-1)))
 
 
+def test_ops_are_the_cipher_on_their_counters(judged):
+    """Bits on the counters (i, 0), a folded key on (number, 1): JAX's cipher, bit for bit, on both engines."""
+    n = 50
+    bits = threefry_2x32(KEY, np.concatenate([np.arange(n), np.zeros(n)]).astype(np.uint32))
+    folded = threefry_2x32(KEY, np.array([12, 1], np.uint32))
+    for engine in ("reference", "xla"):
+        ours = kj.compile(lambda k: (kj.random.bits(k, (2 * n,)), kj.random.fold(k, 12)), engine=engine)(KEY)
+        np.testing.assert_array_equal(ours[0].numpy(), bits)
+        np.testing.assert_array_equal(ours[1].numpy(), folded)
+        judged("JAX", "ops/random_bits", 2 * n, 0.0)
+        judged("JAX", "ops/fold_key", 1, 0.0)
+
+
 def test_threefry_makes_the_bits_of_jax_random():
     """jax.random.bits is our cipher on JAX's counters (0, i), its two words joined by exclusive or."""
     with np.errstate(over="ignore"):
@@ -54,9 +67,11 @@ def test_threefry_makes_the_bits_of_jax_random():
         (lambda k: kj.random.normal(k, (N,), dtype="float64"), stats.norm()),
     ],
 )
-def test_numbers_follow_their_law(draw, law):
+def test_numbers_follow_their_law(draw, law, judged):
     """Kolmogorov and Smirnov find nothing to object to."""
-    assert stats.kstest(draw(kj.random.key(11)).numpy().astype(float), law.cdf).pvalue > 0.01
+    found = stats.kstest(draw(kj.random.key(11)).numpy().astype(float), law.cdf)
+    assert found.pvalue > 0.01
+    judged("SciPy, Kolmogorov-Smirnov", "ops/unit_interval", 1, found.statistic)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])

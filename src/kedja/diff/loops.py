@@ -78,8 +78,9 @@ def _scan_pull(node: Tensor, parts: dict[int, Tensor], needed: Sequence[bool]) -
             bar_out.append(bar)
     sums_out = [a + bar_of(around[k]) for a, k in zip(sums_in, summed, strict=True)]
     x_out = [bar_of(body.inputs[c + k]) for k in x_wanted]
-    # What the forward loop kept is not worked out again: the nodes of its body are inputs of this one.
-    kept = {body.outputs[i]: item(node, index=i) for i in range(c + ys - node.attrs.get("kept", 0), c + ys)}
+    # What the forward loop returned of each step is not worked out again: nodes of its body are inputs of this one.
+    given_in = set(body.inputs)
+    kept = {y: item(node, index=c + i) for i, y in enumerate(body.outputs[c:]) if y not in given_in}
     used = set(ancestors([*bar_out, *sums_out, *x_out, *stacked], {*body.inputs, *kept}))
     kept = {t: values for t, values in kept.items() if t in used}
     carries = [item(node, index=c + ys + i) for i in range(c)]

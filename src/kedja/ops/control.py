@@ -1,21 +1,21 @@
 """Loops as ops: `scan` carries values from step to step, `map` treats each slice alone.
 
 The body is a Graph; what it uses from around it becomes an explicit input, so that gradients flow there too. A scan
-also returns the carries before each step, over which its derivative (again a scan) runs, and the values in the body that
-are expensive to work out again; engines drop them unused.
-The derivative rules need to differentiate the body, so the room above (`diff.loops`) lends them.
+also returns the carries before each step, over which its derivative (again a scan) runs, and those values in its body
+that are expensive to work out again; engines drop what is not used. The derivative rules need to differentiate the
+body, so the room above (`diff.loops`) lends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from kedja.errors import GraphError, ShapeError
 from kedja.graph.dtypes import DType, is_float
-from kedja.graph.node import Array, Tensor, tensor
+from kedja.graph.node import Tensor, tensor
 from kedja.graph.shapes import Shape
 from kedja.graph.trace import Graph, flatten, trace, unflatten
 from kedja.ops.notation import ATOM, Notation
@@ -93,23 +93,31 @@ def output_specs(node: Tensor) -> list[tuple[Shape, DType]]:
 
 # --- scan -----------------------------------------------------------------------------------------------------------
 def _scan(
-    *values: Any, run: Run, body: Graph, carries: int, sequences: int, length: int, reverse: bool, kept: int = 0
-) -> tuple[Array, ...]:
+    *values: Any, run: Run, body: Graph, carries: int, sequences: int, length: int, reverse: bool,
+    wanted: Collection[int] | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     carry, xs, around = values[:carries], values[carries : carries + sequences], values[carries + sequences :]
+    ys = range(carries, len(body.outputs))
+    used = [wanted is None or k in wanted for k in range(len(body.outputs) + carries)]
     before: list[Any] = [None] * length
-    ys: list[Any] = [None] * length
+    rows: list[Any] = [None] * length
     for t in reversed(range(length)) if reverse else range(length):
         before[t] = carry
         outs = run(body, [*carry, *(x[t] for x in xs), *around])
-        carry, ys[t] = tuple(outs[:carries]), outs[carries:]
-    return (*carry, *stacked(ys, body.outputs[carries:]), *stacked(before, body.outputs[:carries]))
+        carry, rows[t] = tuple(outs[:carries]), [outs[k] if used[k] else None for k in ys]
+    return (
+        *carry, *stacked(rows, body.outputs[carries:], used[carries : len(body.outputs)]),
+        *stacked(before, body.outputs[:carries], used[len(body.outputs) :]),
+    )  # fmt: skip
 
 
-def stacked(rows: list[Any], likes: Sequence[Tensor]) -> list[Array]:
-    """Per output, the values of all steps along a new first axis."""
+def stacked(rows: list[Any], likes: Sequence[Tensor], used: Sequence[bool]) -> list[Any]:
+    """Per output that is used, the values of all steps along a new first axis."""
     return [
-        np.stack([np.asarray(row[i], t.dtype) for row in rows]) if rows else np.zeros((0, *t.shape), t.dtype)
-        for i, t in enumerate(likes)
+        (np.stack([np.asarray(row[i], t.dtype) for row in rows]) if rows else np.zeros((0, *t.shape), t.dtype))
+        if wanted
+        else None
+        for i, (t, wanted) in enumerate(zip(likes, used, strict=True))
     ]
 
 
@@ -182,11 +190,11 @@ def scan(
                 f"{new.dtype.name}{list(new.shape)}. A carry keeps its shape and type."
             )
     around = graph.inputs[len(specs) :]
-    there = {*graph.inputs, *graph.outputs}
+    there = {*graph.inputs, *graph.outputs[c:]}
     kept = [t for t in graph.order if t.op.name in KEPT and is_float(t.dtype) and t not in there]
     node = scan_op(
         *c_leaves, *x_leaves, *around, body=Graph(graph.inputs, [*graph.outputs, *kept]), carries=c,
-        sequences=len(x_leaves), length=n, reverse=reverse, kept=len(kept),
+        sequences=len(x_leaves), length=n, reverse=reverse,
     )  # fmt: skip
     outs = [item(node, index=i) for i in range(len(graph.outputs))]
     return unflatten(c_nest, outs[:c]), unflatten(y_nest[0], outs[c:])
@@ -203,10 +211,12 @@ def _length(name: str, xs: list[Tensor], length: int | None) -> int:
 
 
 # --- map ------------------------------------------------------------------------------------------------------------
-def _map(*values: Any, run: Run, body: Graph, sequences: int, length: int) -> tuple[Array, ...]:
+def _map(
+    *values: Any, run: Run, body: Graph, sequences: int, length: int, wanted: Collection[int] | None = None
+) -> tuple[Any, ...]:
     xs, around = values[:sequences], values[sequences:]
     rows = [run(body, [*(x[t] for x in xs), *around]) for t in range(length)]
-    return tuple(stacked(rows, body.outputs))
+    return tuple(stacked(rows, body.outputs, [wanted is None or k in wanted for k in range(len(body.outputs))]))
 
 
 def _map_samples(rng: np.random.Generator) -> Any:

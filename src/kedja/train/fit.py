@@ -44,12 +44,13 @@ __all__ = ["Training", "fit", "trainable", "training_of"]
 Array = np.ndarray[Any, Any]
 
 
-def unpacked(x: Any, y: Any, what: str = "x") -> tuple[Any, Any]:
-    """x and y, from two arguments or from one data set."""
+def unpacked(x: Any, y: Any, what: str = "x", model: Module | None = None) -> tuple[Any, Any]:
+    """x and y, from two arguments or from one data set, whose mask goes with x where the model takes two inputs."""
     if isinstance(x, Dataset):
         if y is not None:
             raise DataError("give either a data set or x and y, not both")
-        return x.x, x.y
+        both = x.mask is not None and model is not None and len(model.input_shapes or model.known_shapes()) == 2
+        return ((x.x, x.mask) if both else x.x), x.y
     if y is None:
         if isinstance(x, tuple) and len(x) == 2:
             return x
@@ -165,7 +166,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
     undo = None if model.built else model.restore_point()
     before = dict(vars(training))  # a call that is refused leaves the model and its memory as they were
     try:
-        x, y = unpacked(x, y)
+        x, y = unpacked(x, y, model=model)
         inputs = as_inputs(model, x, learning=True)
         rows = len(inputs[0])
         fresh = not model.built
@@ -325,7 +326,8 @@ def parted(
     if validation is None:
         return (inputs, y, weights), None
     if isinstance(validation, Dataset) or (isinstance(validation, list | tuple) and len(validation) == 2):
-        vx, vy = unpacked(*validation) if isinstance(validation, list | tuple) else unpacked(validation, None)
+        pair = validation if isinstance(validation, list | tuple) else (validation, None)
+        vx, vy = unpacked(*pair, model=model)
         v_inputs = as_inputs(model, vx, "validation x")
         vy = as_targets(model, vy, len(v_inputs[0]), loss, outputs, "validation y")
         return (inputs, y, weights), (v_inputs, vy, None)

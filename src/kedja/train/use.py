@@ -52,7 +52,7 @@ def _evaluate(
     """
     training = training_of(model)
     model.expect_weights()
-    x, y = unpacked(x, y)
+    x, y = unpacked(x, y, model=model)
     inputs = as_inputs(model, x)
     chosen = losses.get(loss) if loss is not None else training.loss
     targets = as_targets(model, y, len(inputs[0]), chosen, output_shape(model, inputs))

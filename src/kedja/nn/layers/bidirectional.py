@@ -26,8 +26,9 @@ class Bidirectional(Layer):
     """Two recurrent layers made alike, one of which reads from the end; their outputs are merged.
 
     `layer` is the one that reads forwards (and is called so); `backwards` is made with its settings, and has weights
-    of its own. `merge`: "concat", "sum", "mean" or "multiply" of the outputs, (…, units) each. Without `return_sequences`
-    it merges what each gives after its last step. With `return_state` the states follow, those of `forwards` first.
+    of its own. `merge`: "concat", "sum", "mean" or "multiply" of the outputs, (…, units) each. Without
+    `return_sequences` it merges what each gives after its last step. With `return_state` the states follow, those of
+    `forwards` first.
     Inputs: x (N, steps, features), a mask (N, steps), and the states to start from, those of `forwards` first.
     Source: Schuster and Paliwal 1997.
 

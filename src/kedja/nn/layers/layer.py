@@ -18,7 +18,7 @@ from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.scope import Source, borrow, caller
 from kedja.graph.variables import Parameter, State, Variable
 from kedja.nn import constraints, initializers, regularizers
-from kedja.nn.layers.arguments import ELSEWHERE, made, remembering
+from kedja.nn.layers.arguments import ELSEWHERE, expect_inputs, made, remembering
 from kedja.nn.layers.call import Call, calls
 from kedja.ops import cast, random
 
@@ -140,9 +140,11 @@ class Layer:
 
     # --- calling ----------------------------------------------------------------------------------------------------
     def __call__(
-        self, *inputs: Any, training: bool | None = None, key: Any = None, seed: int | None = None, scalars: Any = None
-    ) -> Any:
+        self, *inputs: Any, training: bool | None = None, key: Any = None, seed: int | None = None, scalars: Any = None,
+        **named: Any,
+    ) -> Any:  # fmt: skip
         """The layer applied to tensors (or, recorded for later, to an `Input`)."""
+        expect_inputs(self, inputs, named)
         for x in inputs:
             if hasattr(x, "layer_call"):
                 return x.layer_call(self, inputs)
@@ -197,9 +199,11 @@ class Layer:
             return x
         if isinstance(x, list | tuple) and any(isinstance(v, Tensor) for v in x):
             return x
-        array = as_array(x, self.dtype)
         own = next(iter(self.state.of_kind("trainable", "statistic").values()), None) if self.dtype is None else None
-        return tensor(array, own.dtype if own is not None and is_float(array.dtype) else array.dtype)
+        array = as_array(x, self.dtype)
+        if own is not None and is_float(array.dtype):
+            array = as_array(x, own.dtype)
+        return tensor(array, array.dtype)
 
     def _named(self, error: KedjaError) -> KedjaError:
         """The error, saying which layer it happened in (the innermost that is known)."""
