@@ -1,6 +1,8 @@
 """Draw the pictures of the documentation with kedja's own numbers: python docs/pictures.py [folder]."""
 
+import csv
 import sys
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -85,11 +87,136 @@ def xor() -> plt.Figure:
     return figure
 
 
+def densities() -> plt.Figure:
+    """The density of a sum of one to four uniform numbers, and the normal density with the same variance."""
+    one = total = kj.explain.Density.of(lambda x: 1.0, 0, 1, 200)
+    figure, axes = plt.subplots(1, 4, figsize=(7.6, 2.1), layout="constrained", sharey=True)
+    for n, ax in enumerate(axes, 1):
+        z = np.linspace(-0.3, n + 0.3, 200)
+        ax.plot(z, np.exp(-((z - n / 2) ** 2) / (n / 6)) / np.sqrt(np.pi * n / 6), color=ORANGE, linestyle=(0, (4, 2)))
+        ax.plot([0, *total.x, n], [0, *total.values, 0], color=BLUE, linewidth=1.8)
+        ax.set_title(("one", "two", "three", "four")[n - 1], loc="left", fontsize=10)
+        ax.spines[["top", "right"]].set_visible(False)
+        total = total + one
+    axes[0].set_ylabel("density")
+    return figure
+
+
+def matrix() -> plt.Figure:
+    """The matrix of a 3×3 kernel on a 6×6 image with padding: which of the nine weights stands where."""
+    figure, ax = plt.subplots(figsize=(4.4, 4.3), layout="constrained")
+    kj.explain.conv_matrix(np.ones((3, 3)), (6, 6), padding="same").plot(ax=ax)
+    ax.set_facecolor("white")
+    return figure
+
+
+@cache
+def digits_network() -> kj.Sequential:
+    """The small network of the page on convolution, trained on 1,500 digits."""
+    train, _ = kj.data.load("mnist_5k").split()
+    net = kj.Sequential([kj.nn.Conv2D(8, 5, "relu"), kj.nn.MaxPool2D(4), kj.nn.Flatten(), kj.nn.Dense(10)])
+    rule = kj.optim.Adam(0.008)
+    net.fit(train.images[:1500], train.y[:1500], loss="cross_entropy", optimizer=rule, epochs=5, batch_size=50, seed=0)
+    return net
+
+
+def shift() -> plt.Figure:
+    """How much the output of every layer changes when digits are moved by one, two and three pixels."""
+    _, test = kj.data.load("mnist_5k").split()
+    figure, ax = plt.subplots(figsize=(5.4, 3.0), layout="constrained")
+    for by, colour in ((1, BLUE), (2, "#7c5cab"), (3, ORANGE)):
+        rows = [r for r in kj.explain.shift(digits_network(), test.images[:200], by).rows if r.kind != "Flatten"]
+        ax.plot([100 * r.relative for r in rows], "o-", color=colour, label=f"{by} pixel{'s' * (by > 1)}")
+    names = {"": "input", "Conv2D": "convolution\nand ReLU", "MaxPool2D": "max-pooling", "Dense": "output"}
+    ax.set_xticks(range(len(rows)), [names[r.kind] for r in rows])
+    ax.set(ylabel="change, %", ylim=(0, None))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(title="moved by", frameon=False)
+    return figure
+
+
+def filters() -> plt.Figure:
+    """A digit, what filters by hand make of it, and the eight that a network learned."""
+    _, test = kj.data.load("mnist_5k").split()
+    digit = test.images[3, :, :, 0]
+    sobel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    shown = [("digit", digit), ("Sobel, across", kj.correlate(digit, sobel, "valid").numpy())]
+    shown += [("Sobel, down", kj.correlate(digit, sobel.T, "valid").numpy())]
+    shown += [("blur", kj.correlate(digit, np.full((3, 3), 1 / 9), "valid").numpy())]
+    learned = np.moveaxis(digits_network().get_weights()[0][:, :, 0], -1, 0)
+    figure = plt.figure(figsize=(7.4, 3.1), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.5, 1))
+    for ax, (title, image) in zip(above.subplots(1, 4), shown, strict=True):
+        ax.imshow(image, cmap="RdBu_r", vmin=-np.abs(image).max(), vmax=np.abs(image).max())
+        ax.set_title(title, fontsize=10)
+        ax.axis("off")
+    for ax, weights in zip(below.subplots(1, 8), learned, strict=True):
+        ax.imshow(weights, cmap="RdBu_r", vmin=-np.abs(learned).max(), vmax=np.abs(learned).max())
+        ax.axis("off")
+    below.suptitle("learned", fontsize=10)
+    return figure
+
+
+def overfitting() -> plt.Figure:
+    """Thirty noisy points of a sine: a net too small, one about right, one too large, and the losses of that one."""
+
+    def sine(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, (n, 1))
+        return x, np.sin(4 * x) + 0.3 * rng.normal(size=(n, 1))
+
+    figure, axes = plt.subplots(1, 4, figsize=(9.6, 2.9), layout="constrained", width_ratios=(1, 1, 1, 1.35))
+    learn, line = sine(3, 30), np.linspace(-1, 1, 101)[:, None]
+    for ax, (units, title) in zip(axes, ((1, "too small"), (2, "about right"), (64, "too large")), strict=False):
+        hidden = [kj.nn.Dense(units, "tanh") for _ in range(2)]
+        net = kj.Sequential([*hidden, kj.nn.Dense(1)], dtype="float64")
+        history = net.fit(
+            *learn, loss="mse", optimizer=kj.optim.Adam(0.01), epochs=3000, batch_size=None, seed=3,
+            validation=sine(99, 500) if units == 64 else None,
+        )  # fmt: skip
+        ax.plot(*learn, "o", color=BLUE, markersize=3)
+        ax.plot(line, np.sin(4 * line), color=INK, linewidth=0.8, linestyle=":")
+        ax.plot(line, net.predict(line), color=ORANGE)
+        ax.set_title(f"{title}: {units} + {units} units", loc="left", fontsize=10)
+        ax.set(ylim=(-1.9, 1.9), xticks=(-1, 0, 1), yticks=(-1, 0, 1), xlabel="x")
+    epochs = np.unique(np.geomspace(1, len(history), 90).round().astype(int))
+    for name, color, label in (("val_loss", ORANGE, "other rows"), ("loss", BLUE, "own rows")):
+        axes[3].plot(epochs, history[name][epochs - 1], color=color, label=label)
+    best = history.best("val_loss")[0]
+    axes[3].axvline(best, color=INK, linewidth=0.8, linestyle=":")
+    axes[3].annotate("best weights", (best, 0.9), xytext=(4, 0), textcoords="offset points", fontsize=9)
+    axes[3].set(xscale="log", yscale="log", xlabel="epoch", ylim=(0.004, 1.3))
+    axes[3].minorticks_off()
+    axes[3].set_title("loss of the large one", loc="left", fontsize=10)
+    axes[3].legend(frameon=False, fontsize=9, loc="lower left")
+    return figure
+
+
+def regularisation() -> plt.Figure:
+    """Held-out loss of ten seeds under each remedy, against the same net without: docs/regularisation.csv."""
+    with (Path(__file__).parent / "regularisation.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(dict.fromkeys(row["remedy"] for row in rows))
+    figure, ax = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
+    for place, name in enumerate(names):
+        losses = np.array([float(row["held_out"]) for row in rows if row["remedy"] == name])
+        color = INK if name == "nothing" else ORANGE
+        ax.barh(place, losses.mean(), height=0.62, color=color, alpha=0.25)
+        ax.plot(losses, np.full(len(losses), place), "|", color=color, markersize=8)
+    ax.axvline(
+        np.mean([float(row["held_out"]) for row in rows if row["remedy"] == "nothing"]), color=INK, linewidth=0.8
+    )
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="loss on rows not learned from: mean, and each of ten seeds", xlim=(0, None))
+    ax.invert_yaxis()
+    return figure
+
+
 def main(folder: Path) -> None:
     """Write every picture into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        for draw in (graph, xor):
+        for draw in (graph, xor, densities, matrix, shift, filters, overfitting, regularisation):
             draw().savefig(folder / f"{draw.__name__}.svg", metadata={"Date": None})
 
 

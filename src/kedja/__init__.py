@@ -16,7 +16,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "nn", "ops", "optim")
+_ROOMS = ("data", "explain", "nn", "ops", "optim")
 _SUBROOMS = {
     "activations": "kedja.nn.activations",
     "callbacks": "kedja.train.callbacks",
@@ -47,7 +47,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "take", "take_along_axis", "tan", "tanh", "transpose", "variance", "where", "zeros",
         "clip", "cumprod", "depth_to_space", "diagonal", "einsum", "eye", "fmod", "gather_nd", "isinf", "moveaxis",
         "prod", "put_along_axis", "scatter_nd", "sort", "space_to_depth", "split", "tile", "top_k", "tril", "triu",
-        "conv", "conv_transpose", "erf", "max_pool", "mean_pool", "output_size", "sum_pool",
+        "conv", "conv_transpose", "convolve", "correlate", "erf", "max_pool", "mean_pool", "output_size", "sum_pool",
     ),
     "kedja.diff": (
         "GradientCheck", "check_gradients", "custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp",
@@ -66,7 +66,10 @@ __all__ = sorted([*_ROOMS, *_SUBROOMS, *_HOME])
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name) or _SUBROOMS.get(name) or (f"kedja.{name}" if name in _ROOMS else None)
     if home is None:
-        raise AttributeError(f"module 'kedja' has no attribute {name!r}")
+        from kedja.elsewhere import missing
+
+        layer = name[:1].isupper() and name in import_module("kedja.nn").__all__
+        raise missing("kedja", name, __all__, f"layers live in kj.nn: kj.nn.{name}" if layer else None)
     # A tensor needs its operators and its value, a model its `fit`.
     for room in ("kedja.diff", "kedja.engines", "kedja.train"):
         if room != "kedja.train" or home.startswith("kedja.nn"):

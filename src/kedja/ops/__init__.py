@@ -57,13 +57,14 @@ from kedja.ops.products import cumprod, prod
 from kedja.ops.reductions import *  # noqa: F403
 from kedja.ops.reductions import argmax, max, mean, min, sum
 from kedja.ops.scattering import gather_nd, put_along_axis, scatter_nd
+from kedja.ops.sequences import convolve, correlate
 from kedja.ops.shaping import *  # noqa: F403
 from kedja.ops.shaping import reshape, transpose
 from kedja.ops.softmax import log_softmax, softmax
 from kedja.ops.windows import output_size
 
 __all__ = ["OPS", "Op", "dot", "formula", "is_differentiable", "log_softmax", "logarithm", "map", "matmul", "power"]
-__all__ += ["conv", "conv_transpose", "max_pool", "mean_pool", "output_size", "sum_pool"]
+__all__ += ["conv", "conv_transpose", "convolve", "correlate", "max_pool", "mean_pool", "output_size", "sum_pool"]
 __all__ += ["clip", "cumprod", "depth_to_space", "diagonal", "einsum", "eye", "fmod", "gather_nd", "moveaxis", "pad"]
 __all__ += ["prod", "put_along_axis", "remainder", "scatter_nd", "sort", "space_to_depth", "split", "tile", "top_k"]
 __all__ += ["tril", "triu"]

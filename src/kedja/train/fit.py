@@ -245,6 +245,7 @@ class StepProgram:
         key = (
             batch.key(), self.loss.structure(), tuple(m.structure() for m in self.metrics),
             self.scalars.structure(), name, full, tuple(self.parameters), self.frozen(), rows, self.with_norm,
+            tuple(repr(getattr(p, "constraint", None)) for p in self.parameters.values()),
         )  # fmt: skip
         loops = self.training.loops
         if key not in loops:
@@ -307,7 +308,8 @@ def row_weights(wish: Wish, y: Array, rows: int, dtype: Any) -> Array | None:
 
 def as_callbacks(callbacks: Any) -> list[Callback]:
     """The callbacks, each an object; one alone is taken too."""
-    found = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    several = callbacks is None or isinstance(callbacks, list | tuple)
+    found = list(callbacks or ()) if several else [callbacks]
     for hook in found:
         if not isinstance(hook, Callback):
             hint = " Write it with brackets." if isinstance(hook, type) else ""
@@ -326,8 +328,8 @@ def parted(
     if validation is None:
         return (inputs, y, weights), None
     if isinstance(validation, Dataset) or (isinstance(validation, list | tuple) and len(validation) == 2):
-        pair = validation if isinstance(validation, list | tuple) else (validation, None)
-        vx, vy = unpacked(*pair, model=model)
+        given_x, given_y = validation if isinstance(validation, list | tuple) else (validation, None)
+        vx, vy = unpacked(given_x, given_y, model=model)
         v_inputs = as_inputs(model, vx, "validation x")
         vy = as_targets(model, vy, len(v_inputs[0]), loss, outputs, "validation y")
         return (inputs, y, weights), (v_inputs, vy, None)
@@ -358,7 +360,9 @@ def as_weights(weights: Any, rows: int) -> Array:
 
 
 ELSEWHERE = {
+    "alpha": "kedja spells it regularizer=kj.regularizers.L2(alpha), on every kernel",
     "criterion": "kedja spells it loss=",
+    "dropout": "dropout is a layer: kj.nn.Dropout(0.5)",
     "early_stopping": "kedja spells it callbacks=[kj.callbacks.EarlyStopping()]",
     "eta": "the rate belongs to the optimiser: optimizer=kj.optim.SGD(0.1)",
     "learning_rate": "the rate belongs to the optimiser: optimizer=kj.optim.SGD(0.1)",
@@ -371,6 +375,7 @@ ELSEWHERE = {
     "validation_data": "kedja spells it validation=(x, y)",
     "validation_fraction": "kedja spells it validation=0.1",
     "validation_split": "kedja spells it validation=0.1",
+    "weight_decay": "decay belongs to the optimiser: optimizer=kj.optim.AdamW(weight_decay=0.01)",
 }
 
 
