@@ -146,3 +146,27 @@ def test_what_is_no_penalty(wrong):
         kj.regularizers.get(wrong) if not isinstance(wrong, bool) else kj.regularizers.L2(wrong)
     with pytest.raises(DataError, match="at least 0"):
         kj.regularizers.L1(-0.5)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("inf"), "much", True])
+def test_a_strength_that_is_set_later_is_checked(wrong):
+    """A negative penalty would drive the weights away: it is refused wherever it comes from, and the old one stays."""
+    penalty = kj.regularizers.Elastic(0.1, 0.2)
+    with pytest.raises(DataError, match="l2 is the strength of a penalty"):
+        penalty.l2 = wrong
+    assert penalty.l2 == 0.2
+
+
+def test_a_class_is_no_penalty_yet():
+    """The message says that brackets are missing."""
+    with pytest.raises(DataError, match="L1 is a class: write L1"):
+        kj.regularizers.get(kj.regularizers.L1)
+
+
+def test_none_ends_a_penalty(table):
+    """A penalty stays from one call of `fit` to the next, until it is "none"."""
+    net = kj.Sequential([kj.nn.Dense(1)])
+    how = {"loss": "mse", "epochs": 1, "seed": 0}
+    found = ["penalty" in net.fit(*table, **how, **given).metrics for given in ({"regularizer": 0.1}, {}, {})]
+    assert found == [True] * 3
+    assert "penalty" not in net.fit(*table, **how, regularizer="none").metrics

@@ -172,5 +172,9 @@ def test_what_is_no_callback():
     net = kj.Sequential([kj.nn.Dense(1)])
     with pytest.raises(DataError, match="brackets"):
         net.fit(x, y, loss="mse", callbacks=[kj.callbacks.EarlyStopping])
+    with pytest.raises(DataError, match="brackets"):
+        net.fit(x, y, loss="mse", callbacks=kj.callbacks.EarlyStopping)
+    with pytest.raises(DataError, match="got 'early_stopping'"):
+        net.fit(x, y, loss="mse", callbacks="early_stopping")
     with pytest.raises(KedjaError, match="val_loss"):
         net.fit(x, y, loss="mse", callbacks=[kj.callbacks.EarlyStopping("val_loss")])

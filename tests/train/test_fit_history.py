@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import kedja as kj
 
@@ -72,3 +73,18 @@ def test_batches_larger_than_the_data_are_the_data():
 def test_batches_of_one():
     """SGD in its first sense: a step for every row."""
     assert fitted(batch_size=1).steps == 20
+
+
+def test_the_rates_of_a_schedule_are_recorded():
+    """History["learning_rate"] is the rate of the last step of every epoch, as PyTorch's ExponentialLR gives them."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs, rates = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9), []
+    for _ in range(4 * 50):
+        rates.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    net = kj.Sequential([kj.nn.Dense(1)])
+    rule = kj.optim.SGD(kj.schedules.Exponential(0.1, factor=0.9))
+    x = np.ones((10, 2), "float32")
+    history = net.fit(x, x[:, :1], loss="mse", optimizer=rule, epochs=50, batch_size=3, seed=0, engine="reference")
+    assert history["learning_rate"].tolist() == pytest.approx(rates[3::4], rel=1e-12)

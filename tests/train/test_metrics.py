@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 import kedja as kj
 from kedja.errors import DataError, GraphError, ShapeError, UnknownNameError
 from kedja.train.metrics import METRICS, of_steps, saved
+from oracles.closeness import worst
 
 RNG = np.random.default_rng(5)
 ENGINES = ["reference", "xla"]
@@ -56,6 +57,15 @@ def expected_of(table, t, y, w):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {name: float(score(t, y, w)) for name, score in table.items()}
+
+
+def told(judged, found, expected):
+    """Enter every figure into the table of oracles, under the metric it is of."""
+    for name, figure in expected.items():
+        kind = name.removeprefix("macro_").removeprefix("micro_").removeprefix("weighted_")
+        kind = {"top_2_accuracy": "top_k"}.get(kind, kind)
+        if kind in METRICS:  # the others are losses that serve as metrics
+            judged("scikit-learn", f"metrics/{kind}", 1, worst(found[name], figure))
 
 
 def mlp(outputs: int, last: str | None = None) -> kj.Sequential:
@@ -116,10 +126,12 @@ def test_links():
         kj.metrics.F1()(t, z, link="odds")
 
 
-def test_binary_accuracy_judges_each_output():
+def test_binary_accuracy_judges_each_output(judged):
     """Several yes or no answers a row: the share of right ones."""
     t, p = RNG.integers(0, 2, (30, 4)), RNG.random((30, 4))
-    assert kj.metrics.BinaryAccuracy()(t, p) == pytest.approx(sk.accuracy_score(t.ravel(), p.ravel() > 0.5))
+    found, expected = kj.metrics.BinaryAccuracy()(t, p), sk.accuracy_score(t.ravel(), p.ravel() > 0.5)
+    assert found == pytest.approx(expected)
+    judged("scikit-learn", "metrics/binary_accuracy", 1, worst(found, expected))
 
 
 def test_order_of_several_answers():
@@ -163,7 +175,7 @@ def test_r2_far_from_zero(mean):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("rows", [7, 1024, 2100])
-def test_evaluate_classes(rows, weighted, engine):
+def test_evaluate_classes(rows, weighted, engine, judged):
     """Every classifier's metric at once, over batches of which the last is padded; logits and softmax alike."""
     x, t = RNG.normal(size=(rows, 3)), RNG.permutation(np.arange(rows) % 4)
     w = RNG.uniform(0.1, 3, rows) if weighted else None
@@ -176,11 +188,12 @@ def test_evaluate_classes(rows, weighted, engine):
             found = net.evaluate(x, targets, sample_weight=w, engine=engine)
             assert list(found) == ["loss", *names]
             assert {n: found[n] for n in names} == pytest.approx(expected, abs=1e-10)
+            told(judged, found, expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_evaluate_two_classes(outputs, engine):
+def test_evaluate_two_classes(outputs, engine, judged):
     """One output or two, logits or probabilities: the same figures as scikit-learn's of class 1."""
     rows = 1500
     x, t, w = RNG.normal(size=(rows, 3)), RNG.integers(0, 2, rows), RNG.uniform(0, 2, rows)
@@ -194,11 +207,12 @@ def test_evaluate_two_classes(outputs, engine):
         expected["log_loss"] = sk.log_loss(t, p, sample_weight=w)
         found = net.evaluate(x, t, metrics=[*expected], sample_weight=w, engine=engine)
         assert {n: found[n] for n in expected} == pytest.approx(expected, abs=1e-10)
+        told(judged, found, expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_evaluate_numbers(weighted, engine):
+def test_evaluate_numbers(weighted, engine, judged):
     """Errors and R² of several outputs over odd batches; a loss serves as a metric too."""
     x, t = RNG.normal(size=(1500, 3)), 10 + RNG.normal(size=(1500, 2))
     w = RNG.uniform(0, 2, 1500) if weighted else None
@@ -207,6 +221,7 @@ def test_evaluate_numbers(weighted, engine):
     expected = expected_of(NUMBERS, t, net.predict(x), w)
     expected["sse"] = 2 * expected["mse"]
     assert {n: found[n] for n in expected} == pytest.approx(expected, rel=1e-10)
+    told(judged, found, expected)
 
 
 def test_hinge_decides_at_zero():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from kedja.elsewhere import Answering, missing
 from kedja.errors import DataError, one_of
 from kedja.graph.node import Tensor
-from kedja.nn.regularizers import strength
 from kedja.ops import maximum, minimum, sqrt, square, where
 from kedja.ops import sum as total
 
 __all__ = ["Constraint", "MaxNorm", "NonNegative", "UnitNorm", "get"]
 
 
-class Constraint:
+class Constraint(Answering):
     """A set of allowed weights; `apply` gives the allowed ones nearest to (or on the way from) those it gets."""
 
     def apply(self, weights: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ def _lengths(weights: Tensor) -> Tensor:
 
 
 class NonNegative(Constraint):
-    """W ≥ 0: negative weights become 0.
+    """W ≥ 0: W ← max(W, 0).
 
     >>> import kedja as kj
     >>> NonNegative()(kj.tensor([-1.0, 2.0])).numpy().tolist()
@@ -55,7 +57,7 @@ class NonNegative(Constraint):
 
 
 class MaxNorm(Constraint):
-    """‖w‖ ≤ c for the incoming weights of every unit: longer ones are shortened.  Source: Srivastava et al. 2014.
+    """‖w‖ ≤ c for the incoming weights of every unit: w ← w · min(1, c / ‖w‖).  Source: Srivastava et al. 2014.
 
     >>> import kedja as kj
     >>> MaxNorm(1.0)(kj.tensor([[3.0], [4.0]])).numpy().tolist()
@@ -63,7 +65,10 @@ class MaxNorm(Constraint):
     """
 
     def __init__(self, most: float = 2.0) -> None:
-        self.most = strength("most", most)
+        number = isinstance(most, int | float | np.number) and not isinstance(most, bool)
+        if not number or not 0 < float(most) < np.inf:
+            raise DataError(f"MaxNorm: most is the greatest length of a unit's weights, a number above 0; got {most!r}")
+        self.most = float(most)
 
     def apply(self, weights: Tensor) -> Tensor:
         lengths = _lengths(weights)
@@ -71,7 +76,7 @@ class MaxNorm(Constraint):
 
 
 class UnitNorm(Constraint):
-    """‖w‖ = 1 for the incoming weights of every unit.
+    """‖w‖ = 1 for the incoming weights of every unit: w ← w / ‖w‖.
 
     >>> import kedja as kj
     >>> UnitNorm()(kj.tensor([[3.0], [4.0]])).numpy().tolist()
@@ -101,6 +106,12 @@ def get(constraint: Any) -> Constraint | None:
         if constraint.get("class") not in CLASSES:
             raise one_of("constraint", constraint.get("class"), CLASSES)
         return CLASSES[constraint["class"]](**{k: v for k, v in constraint.items() if k != "class"})
+    if isinstance(constraint, type):
+        raise DataError(f"{constraint.__name__} is a class: write {constraint.__name__}(), with brackets")
     if not isinstance(constraint, str) or constraint.lower() not in NAMES:
         raise one_of("constraint", constraint, NAMES)
     return NAMES[constraint.lower()]()
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

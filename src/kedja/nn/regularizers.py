@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import Answering, missing
 from kedja.errors import DataError, one_of
 from kedja.graph.node import Tensor
 from kedja.ops import absolute, square
@@ -19,7 +20,7 @@ from kedja.ops import sum as total
 __all__ = ["L1", "L2", "Elastic", "Regularizer", "get"]
 
 
-class Regularizer:
+class Regularizer(Answering):
     """A penalty on one parameter. `scalars` names its numbers, `penalty` is its formula on the graph."""
 
     scalars: tuple[str, ...] = ("alpha",)
@@ -63,18 +64,37 @@ def strength(name: str, value: Any) -> float:
     return float(value)
 
 
+class _Strength:
+    """A penalty's number, checked whenever it is set; the node that stands for it in a program passes."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, penalty: Any, owner: type | None = None) -> float:
+        if penalty is None:
+            raise AttributeError(f"{self.name} belongs to a penalty, not to its class")
+        number: float = penalty.__dict__[self.name]
+        return number
+
+    def __set__(self, penalty: Any, value: Any) -> None:
+        penalty.__dict__[self.name] = value if isinstance(value, Tensor) else strength(self.name, value)
+
+
 class L2(Regularizer):
     """(α/2) Σ W², which pulls weights towards 0 in proportion to their size (ridge, weight decay).
 
     With the loss mse it is scikit-learn's Ridge(nα/2).  Source: scope 5; Hoerl and Kennard 1970.
+    Derivative: α W.
 
     >>> import kedja as kj
     >>> L2(0.1)(kj.tensor([[3.0, 4.0]])).item()
     1.25
     """
 
+    alpha = _Strength()
+
     def __init__(self, alpha: float = 0.01) -> None:
-        self.alpha = strength("alpha", alpha)
+        self.alpha = alpha
 
     def penalty(self, weights: Tensor) -> Tensor:
         return (0.5 * self.alpha) * total(square(weights))
@@ -84,14 +104,17 @@ class L1(Regularizer):
     """(α/2) Σ |W|, which makes weights exactly 0 (lasso).
 
     With the loss mse it is scikit-learn's Lasso(α/4).  Source: scope 5; Tibshirani 1996.
+    Derivative: (α/2) sign(W), 0 where W = 0.
 
     >>> import kedja as kj
     >>> L1(0.5)(kj.tensor([[3.0, -4.0]])).item()
     1.75
     """
 
+    alpha = _Strength()
+
     def __init__(self, alpha: float = 0.01) -> None:
-        self.alpha = strength("alpha", alpha)
+        self.alpha = alpha
 
     def penalty(self, weights: Tensor) -> Tensor:
         return (0.5 * self.alpha) * total(absolute(weights))
@@ -100,15 +123,18 @@ class L1(Regularizer):
 class Elastic(Regularizer):
     """(α₁/2) Σ |W| + (α₂/2) Σ W²: both at once (elastic net).  Source: scope 5; Zou and Hastie 2005.
 
+    Derivative: (α₁/2) sign(W) + α₂ W.
+
     >>> import kedja as kj
     >>> Elastic(0.5, 1.0)(kj.tensor([[3.0, -4.0]])).item()
     14.25
     """
 
     scalars = ("l1", "l2")
+    l1, l2 = _Strength(), _Strength()
 
     def __init__(self, l1: float = 0.01, l2: float = 0.01) -> None:
-        self.l1, self.l2 = strength("l1", l1), strength("l2", l2)
+        self.l1, self.l2 = l1, l2
 
     def penalty(self, weights: Tensor) -> Tensor:
         return (0.5 * self.l1) * total(absolute(weights)) + (0.5 * self.l2) * total(square(weights))
@@ -128,11 +154,17 @@ NAMES: dict[str, type[Regularizer]] = {
 def get(regularizer: Any) -> Regularizer | None:
     """The penalty of this name with its defaults, a number (the α of an L2), the object itself, or a saved one.
 
-    >>> get("l1"), get(0.5), get(None)
+    "none" is no penalty: `fit(regularizer="none")` goes on without the one of the last call.
+
+    >>> get("l1"), get(0.5), get("none")
     (L1(alpha=0.01), L2(alpha=0.5), None)
     """
     if regularizer is None or isinstance(regularizer, Regularizer):
         return regularizer
+    if regularizer == "none":
+        return None
+    if isinstance(regularizer, type):
+        raise DataError(f"{regularizer.__name__} is a class: write {regularizer.__name__}(0.01), with its strength")
     if isinstance(regularizer, dict):
         if regularizer.get("class") not in CLASSES:
             raise one_of("regularizer", regularizer.get("class"), CLASSES)
@@ -140,5 +172,9 @@ def get(regularizer: Any) -> Regularizer | None:
     if isinstance(regularizer, int | float | np.number) and not isinstance(regularizer, bool):
         return L2(float(regularizer))
     if not isinstance(regularizer, str) or regularizer.lower() not in NAMES:
-        raise one_of("regularizer", regularizer, NAMES)
+        raise one_of("regularizer", regularizer, [*NAMES, "none"])
     return NAMES[regularizer.lower()]()
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

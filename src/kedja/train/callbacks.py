@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kedja.elsewhere import Answering, missing
 from kedja.errors import DataError, one_of
 from kedja.optim.schedules import Schedule
 from kedja.train.history import larger_is_better
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Callback", "EarlyStopping", "ReduceOnPlateau", "StopOnGradient"]
 
 
-class Callback:
+class Callback(Answering):
     """The base: override what you need. `run` has the model, the history, the optimiser, and `run.stop(reason)`.
 
     >>> import kedja as kj
@@ -106,11 +107,12 @@ class EarlyStopping(_Watching):
 
     def before_fit(self, run: Run) -> None:
         super().before_fit(run)
+        self.state = run.model.state  # looked up once: it takes longer than a small network's epoch
         self.kept: dict[str, Any] | None = None
 
     def after_epoch(self, run: Run, epoch: int, figures: Mapping[str, float]) -> None:
         if self.improved(epoch, figures):
-            self.kept = run.model.state.snapshot() if self.restore else None
+            self.kept = self.state.snapshot() if self.restore else None
         elif self.waited > max(self.patience - 1, 0):
             name = self.watched(figures)
             kept = "; its weights were restored" if self.restore else ""
@@ -119,7 +121,7 @@ class EarlyStopping(_Watching):
 
     def after_fit(self, run: Run) -> None:
         if self.kept is not None and (self.waited or run.broken):
-            run.model.state.restore(self.kept)
+            self.state.restore(self.kept)
 
 
 class StopOnGradient(Callback):
@@ -181,3 +183,7 @@ class ReduceOnPlateau(_Watching):
         if not self.improved(epoch, figures) and self.waited > max(self.patience - 1, 0):
             run.optimizer.learning_rate = max(run.optimizer.learning_rate * self.factor, self.least)
             self.waited = 0
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

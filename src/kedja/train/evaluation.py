@@ -14,6 +14,7 @@ from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import get_default_dtype
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph, trace
+from kedja.nn.layers.embedding import Embedding
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
 from kedja.ops import OPS
@@ -95,17 +96,28 @@ def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
         )
     if column is not None and graph.outputs[0].shape[:1] != shapes[0]:
         raise column
-    check_positions(graph, inputs)
+    check_positions(model, graph, inputs)
     return graph.outputs[0].shape
 
 
-def check_positions(graph: Graph, inputs: Sequence[Array]) -> None:
+def check_positions(model: Module, graph: Graph, inputs: Sequence[Array]) -> None:
     """Refuse rows that hold positions outside their table (embeddings): inside a loop nobody would look at them."""
-    given = dict(zip(graph.inputs, inputs, strict=True))
+    given = dict(zip(graph.inputs, inputs, strict=False))  # run-time numbers may follow the rows
+    tables: dict[Tensor, tuple[str, Embedding]] = {
+        layer.table: (path, layer) for path, layer in model.layers_by_path() if isinstance(layer, Embedding)
+    }
     for node, reader, n in read_as_positions(graph.order):
         array = given.get(node)
-        outside = None if array is None else first_outside(array, n)
-        if array is not None and outside is not None:
+        if array is None:
+            continue
+        if reader.inputs[0] in tables:
+            path, layer = tables[reader.inputs[0]]
+            try:
+                layer.expect_positions(array)
+            except DataError as error:
+                raise DataError(f'Embedding "{path}": {error}') from None
+        outside = first_outside(array, n)
+        if outside is not None:
             row = int(np.argwhere(array == outside)[0][0])
             source = f"\n  at {reader.source}" if reader.source else ""
             raise DataError(f"row {row} of the input: {out_of_range(outside, n)}{source}")
@@ -193,6 +205,7 @@ def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[An
         )
         cache[key] = suited(engine, graph, batches).program(graph)
     program: Program = cache[key]
+    check_positions(model, program.graph, inputs)
     state = [v.raw for v in program.variables]
     numbers = scalars.values()
     parts: list[list[Array]] = []

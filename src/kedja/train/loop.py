@@ -127,9 +127,13 @@ class Runner:
         self.loop: Any = loop
         self.names = names
         self.data = [loop.put(d) for d in data]
-        self.arguments = arguments
+        self.give(arguments)
         self.spe = steps_per_epoch
         self.state: list[Any] = [v.raw for v in loop.variables]
+
+    def give(self, arguments: Sequence[Any]) -> None:
+        """The numbers and the key of the steps to come, put where the loop wants them."""
+        self.arguments = [self.loop.put(a) for a in arguments]
 
     def lay(self, order: Any) -> Any:
         """The row numbers of many steps, put where the loop wants them."""
@@ -166,7 +170,8 @@ class Runner:
             loop, order = loop.at(step, order)
         graph = loop.graph
         at = ReferenceLoop(graph, len(self.data), loop.padded, loop.ordered)
-        inputs = [*at.batch(self.data, None if order is None else np.asarray(order), step), *self.arguments]
+        numbers = [np.asarray(a) for a in self.arguments]
+        inputs = [*at.batch(self.data, None if order is None else np.asarray(order), step), *numbers]
         rows = None if order is None else np.asarray(order)[step]
         found: list[tuple[Tensor, Any]] = []
 

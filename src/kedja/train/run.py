@@ -63,6 +63,7 @@ class Run:
         self.model, self.training, self.runner, self.course = model, training, runner, course
         self.history, self.judge, self.metrics = history, judge, metrics
         self.scalars, self.callbacks = scalars, list(callbacks)
+        self.numbers = scalars.values()  # as the runner has them
         assert training.loss is not None and training.optimizer is not None
         self.loss: Loss = training.loss
         self.optimizer: Optimizer = training.optimizer
@@ -166,7 +167,10 @@ class Run:
             callback.after_epoch(self, epoch, dict(self.latest or {}))
         if versions != [v.version for v in self.runner.loop.variables]:
             self.runner.state = [v.raw for v in self.runner.loop.variables]
-        self.runner.arguments = arguments_of(self.scalars, self.model, self.course.key)
+        numbers = self.scalars.values()
+        if numbers != self.numbers:  # bringing them to the device takes longer than a small network's epoch
+            self.numbers = numbers
+            self.runner.give(arguments_of(self.scalars, self.model, self.course.key))
 
     def averaged(self, table: Array, n: int) -> dict[str, Array]:
         """Each column's mean over the steps of each of n epochs: by rows where it is a mean over rows."""
@@ -194,7 +198,8 @@ class Run:
         if not isinstance(rate, Schedule):
             return np.full(n, float(rate))
         last = int(np.asarray(self.training.memory["optimizer.steps"].raw)) - 1
-        return np.array([float(rate.at(last - self.course.spe * k)) for k in reversed(range(n))])
+        steps = last - self.course.spe * np.arange(n - 1, -1, -1)
+        return np.asarray(rate.at(steps), np.float64)
 
     def rows_per_step(self) -> Array:
         """How many real rows each step of an epoch has."""

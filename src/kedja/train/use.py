@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import takes_only
 from kedja.engines import Engine
 from kedja.errors import DataError
 from kedja.graph.node import bind
@@ -129,7 +130,8 @@ def _use_averaged_weights(model: Module) -> Module:
 
 bind(
     Module,
-    fit=fit, compile=_compile, evaluate=_evaluate, predict=_predict, predict_proba=_predict_proba,
-    predict_labels=_predict_labels, reset=_reset, train_on_batch=_train_on_batch,
+    fit=fit, compile=takes_only(_compile), evaluate=takes_only(_evaluate), predict=takes_only(_predict),
+    predict_proba=takes_only(_predict_proba), predict_labels=takes_only(_predict_labels), reset=_reset,
+    train_on_batch=_train_on_batch,
     use_averaged_weights=_use_averaged_weights,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from jax import lax
 
 from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes, table_of
 from kedja.engines.xla.cache import executable
-from kedja.engines.xla.devices import exact_types, put
+from kedja.engines.xla.devices import exact_types, put, put_all
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
@@ -175,13 +175,12 @@ class XLALoop:
         with exact_types():
             capacity = order.shape[0] if self.ordered else LOOP_STEPS
             width, dtype = table_of(self.graph)
-            table = put(np.zeros((capacity, width), dtype))
+            table, first, last = put_all([np.zeros((capacity, width), dtype), np.int32(start), np.int32(stop)])
             args = (
                 [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
-                put(order) if self.ordered else (),
-                [put(a) for a in arguments], table, put(np.asarray(start, np.int32)), put(np.asarray(stop, np.int32)),
+                put(order) if self.ordered else (), [put(a) for a in arguments], table, first, last,
             )  # fmt: skip
-            key = tuple((leaf.shape, leaf.dtype.name) for leaf in jax.tree.leaves(args))
+            key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
             if key not in self._programs:
                 self._programs[key] = Compiled(self._steps, args, self.report, donate_argnums=(5,))
             done, values, rows, finite = self._programs[key](*args)

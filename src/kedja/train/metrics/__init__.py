@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kedja.elsewhere import missing
 from kedja.errors import DataError, one_of
 from kedja.nn import losses
 from kedja.nn.losses import MAE, MSE, Loss
@@ -193,3 +194,7 @@ def saved(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
         for m in metrics
         if type(m) in ours or (isinstance(m, OfLoss) and type(m.loss) in losses.LOSSES.values())
     ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -26,7 +26,7 @@ AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
 # --- hits -----------------------------------------------------------------------------------------------------------
 class Accuracy(Metric):
-    """The share of rows that are put into the right class.
+    """(1/n) Σ [ŷ = t], the share of rows that are put into the right class; [ŷ = t] is 1 where it is true, else 0.
 
     >>> Accuracy()([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     0.6666666666666666
@@ -41,7 +41,7 @@ class Accuracy(Metric):
 
 
 class BinaryAccuracy(Metric):
-    """The share of right answers where every output is a yes or no of its own.
+    """(1/n) Σ [ŷ = t], the share of right answers, where every output is a yes or no of its own.
 
     >>> BinaryAccuracy()([[0.0, 1.0, 1.0, 0.0]], [[0.1, 0.8, 0.3, 0.2]])
     0.75
@@ -55,7 +55,7 @@ class BinaryAccuracy(Metric):
 
 
 class TopK(Metric):
-    """The share of rows whose class is among the k with the largest outputs; of equal outputs the first counts first.
+    """(1/n) Σ [r ≤ k], where r is the rank of the right class among the outputs; of equals the first counts first.
 
     >>> TopK(2)([0, 1, 2], [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
     0.6666666666666666
@@ -156,7 +156,7 @@ def _over(a: Any, b: Any) -> Any:
 
 
 class Precision(_PerClass):
-    """Of the rows taken for a class, the share that are of it; 0 where none are taken for it.
+    """P = h / f: of the f rows taken for a class, the share that are of it, h hits; 0 where none are taken for it.
 
     `average`: "binary" is of class 1 alone; "macro" the mean over the classes, "weighted" by their rows, "micro" over
     all decisions at once; "auto" is "binary" for two classes and "macro" for more.
@@ -172,7 +172,7 @@ class Precision(_PerClass):
 
 
 class Recall(_PerClass):
-    """Of the rows of a class, the share that are taken for it; 0 where there are none. `average` as for precision.
+    """R = h / n: of the n rows of a class, the share that are taken for it; 0 where there are none. `average` as there.
 
     >>> Recall()([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8])
     0.6666666666666666
@@ -185,7 +185,7 @@ class Recall(_PerClass):
 
 
 class F1(_PerClass):
-    """The harmonic mean of precision and recall, 2PR/(P + R). `average` as for precision.
+    """2 P R / (P + R), the harmonic mean of precision and recall. `average` as for precision.
 
     >>> F1()([0, 1, 1, 1], [0.2, 0.9, 0.4, 0.8])
     0.8
@@ -198,7 +198,7 @@ class F1(_PerClass):
 
 
 class BalancedAccuracy(_Counts):
-    """The mean over the classes that occur of their recall: each class counts the same, however many rows it has.
+    """(1/K) Σ h_k / n_k, the mean recall of the K classes that occur, from n_k rows and h_k hits: all count the same.
 
     >>> BalancedAccuracy()([0, 0, 0, 1], [0.2, 0.3, 0.1, 0.4])
     0.5
@@ -211,7 +211,7 @@ class BalancedAccuracy(_Counts):
 
 
 class MCC(_Counts):
-    """Matthews's correlation of decisions and classes, −1…1; 0 where one of them is always the same.
+    """(Σ h − Σ f n) / √((1 − Σ f²)(1 − Σ n²)), of each class's shares of hits, decisions and rows: −1…1; 0 for 0/0.
 
     Source: Matthews 1975; for several classes Gorodkin 2004.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import Answering
 from kedja.errors import DataError, ShapeError
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.nn.losses import Likelihood, Loss, Poisson, logits_of
@@ -82,7 +83,7 @@ def classes_of(t: Tensor, y: Tensor, link: str, name: str) -> tuple[Tensor, Tens
     return cast(t, "int64"), found, y.shape[-1] if several else 2
 
 
-class Metric:
+class Metric(Answering):
     """A metric: `per_example` gives a number, or several, for each row; `finish` makes the figure of their means.
 
     A metric of your own is a function of (targets, outputs) that gives a number per row, or a class made from this one:

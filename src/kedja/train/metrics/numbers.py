@@ -17,7 +17,7 @@ CONSTANT = 1e-12  # a spread below this share of the mean square is rounding: th
 
 
 class RMSE(Metric):
-    """The root of the mean squared error over all rows and outputs.
+    """√((1/n) Σ (t − y)²), the root of the mean squared error over all rows and outputs.
 
     >>> RMSE()([[0.0], [0.0]], [[3.0], [4.0]])
     3.5355339059327378
@@ -33,7 +33,7 @@ class RMSE(Metric):
 
 
 class R2(Metric):
-    """The share of the targets' variance that is explained, 1 − Σ(t − y)²/Σ(t − t̄)², averaged over the outputs.
+    """1 − Σ(t − y)² / Σ(t − t̄)², the share of the targets' variance that is explained, averaged over the outputs.
 
     Where the targets are all the same it is 1 if every output is right, and else 0.
 
@@ -59,7 +59,7 @@ class R2(Metric):
 
 
 class LogLoss(Metric):
-    """The cross-entropy of the classes: binary for a single output, of all classes for several.
+    """−(1/n) Σ ln a_t, where a_t is the probability of the right class; binary for one output, else of all classes.
 
     Outputs that are no probabilities are taken as logits where the loss says so.
 

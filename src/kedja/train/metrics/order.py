@@ -55,7 +55,7 @@ class _Order(Whole):
 
 
 class ROCAUC(_Order):
-    """The area under the ROC curve: the chance that a row of the class has a larger score than one that is not of it.
+    """P(s₁ > s₀), the area under the ROC curve: the chance that a row of the class scores higher than one that is not.
 
     Equal scores count half. For several classes it is the mean of each against the rest; nan where a class has no row,
     or all of them. Source: Hanley and McNeil 1982.
