@@ -2,6 +2,8 @@
 
 import gc
 import operator
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,13 @@ def test_equality_is_elementwise_and_identity_is_the_hash():
     """Tensors can be keys of a dict although == gives a tensor."""
     a, b = kj.tensor([1.0, 2.0]), kj.tensor([1.0, 3.0])
     assert (a == b).tolist() == [True, False] and {a: 1, b: 2}[b] == 2
+
+
+def test_bfloat16_is_known_before_jax_is_loaded():
+    """Whether a type exists does not depend on what was imported before."""
+    program = "import sys, kedja as kj; print(kj.zeros((2,), 'bfloat16').dtype, 'jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "bfloat16 False\n"
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))

@@ -227,7 +227,7 @@ def test_auto_sees_through_every_form():
         (lambda: kj.nn.RReLU(0.5, 0.1), DataError, "rrelu: high is a finite number of at least 0.5, got 0.1"),
         (lambda: kj.nn.GELU("erf"), UnknownNameError, "approximate= 'erf'"),
         (lambda: kj.nn.ELU(np.nan), DataError, "elu: alpha is a finite number, got nan"),
-        (lambda: kj.nn.LeakyReLU(slop=1), TypeError, "LeakyReLU has no argument 'slop': it takes slope, name, dtype"),
+        (lambda: kj.nn.LeakyReLU(slop=1), TypeError, "LeakyReLU has no argument 'slop': did you mean 'slope'?"),
         (lambda: kj.nn.Dense(3, kj.nn.ReLU), GraphError, "activation=kj.nn.ReLU()"),
         (lambda: kj.nn.Dense(3, "swich"), UnknownNameError, "Did you mean 'swish'?"),
         (lambda: kj.nn.Dense(3, {"slope": 1}), DataError, "a dict has its name and parameters"),

@@ -56,11 +56,11 @@ def off(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 
 # --- PyTorch and Keras ----------------------------------------------------------------------------------------------
 @EVERY
-def test_values_and_derivatives_are_pytorchs(name, record_property):
+def test_values_and_derivatives_are_pytorchs(name, judged):
     """In float64, at random points, on the kinks and beside them."""
     x = points(name)
     worst = off(derivatives(TABLE[name].function, x), of_torch(TORCH_ACTIVATIONS[name], x))
-    record_property("oracle", [name, "PyTorch", worst])
+    judged("PyTorch", f"activations/{name}", 1, worst)
     assert worst < 1e-13
 
 

@@ -240,7 +240,7 @@ def test_numbers_that_are_none():
         with pytest.raises(ShapeError, match=r"a whole number ≥ 1; got"):
             kj.nn.MultiHeadAttention(**wrong)
     for rate in (1.0, -0.1):
-        with pytest.raises(KedjaError, match="dropout is a probability, 0 ≤ dropout < 1; got"):
+        with pytest.raises(KedjaError, match="dropout is the probability of dropping, at least 0 and below 1; got"):
             kj.nn.MultiHeadAttention(2, dropout=rate)
     with pytest.raises(ShapeError, match="longest is a number of steps"):
         kj.nn.LearnedPositionalEncoding(0)

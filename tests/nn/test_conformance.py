@@ -35,17 +35,17 @@ def test_every_case_is_of_a_layer():
 
 
 @EVERY
-def test_output_and_gradients_equal_the_oracle(cls, i, record_property):
+def test_output_and_gradients_equal_the_oracle(cls, i, judged):
     """In float64, with the layer's weights carried over."""
     case = case_of(cls, i)
-    record_property("oracle", [cls, case.judge, conformance.equals_oracle(case)])
+    judged(case.judge, f"layers/{cls}", 1, conformance.equals_oracle(case))
 
 
 @pytest.mark.parametrize(("cls", "i"), [(c, i) for c, i in LISTED if CASES[c][i].trained])
-def test_training_output_equals_the_oracle(cls, i, record_property):
+def test_training_output_equals_the_oracle(cls, i, judged):
     """What is computed with training=True, its gradients included."""
     case = case_of(cls, i)
-    record_property("oracle", [f"{cls} in training", case.judge, conformance.equals_oracle(case, training=True)])
+    judged(f"{case.judge}, training", f"layers/{cls}", 1, conformance.equals_oracle(case, training=True))
 
 
 @EVERY

@@ -10,6 +10,7 @@ from scipy import stats
 import kedja as kj
 from kedja.errors import DataError, KedjaError, ShapeError, UnknownNameError
 from kedja.nn.layers.config import rebuilt
+from oracles.closeness import worst
 
 initializers = kj.initializers
 SHAPE = (300, 500)
@@ -62,9 +63,12 @@ def test_fans_of_a_convolution():
 
 
 @pytest.mark.parametrize(("name", "value"), [("zeros", 0.0), ("constant", 0.0), ("ones", 1.0)])
-def test_constants(name, value):
-    """One number everywhere."""
-    assert (drawn(name, (2, 3)) == value).all()
+def test_constants(name, value, judged):
+    """One number everywhere, as PyTorch fills a tensor."""
+    theirs = {"zeros": torch.nn.init.zeros_, "ones": torch.nn.init.ones_}
+    expected = theirs.get(name, lambda x: torch.nn.init.constant_(x, value))(torch.empty(2, 3)).numpy()
+    assert (drawn(name, (2, 3)) == value).all() and (expected == value).all()
+    judged("PyTorch", f"initializers/{type(initializers.get(name)).__name__}", 1, worst(drawn(name, (2, 3)), expected))
 
 
 def test_auto_looks_at_the_activation():
@@ -111,13 +115,16 @@ def test_unknown_names_list_the_known():
         (initializers.HeUniform(), stats.uniform(-(0.03**0.5), 2 * 0.03**0.5)),
         (initializers.LeCunNormal(), stats.norm(0, 0.005**0.5)),
         (initializers.LeCunUniform(), stats.uniform(-(0.015**0.5), 2 * 0.015**0.5)),
+        (initializers.ScaledNormal(), stats.norm(0, 0.005**0.5)),
     ],
     ids=lambda v: type(v).__name__,
 )
-def test_distributions_are_scipys(initializer, theirs, dtype):
+def test_distributions_are_scipys(initializer, theirs, dtype, judged):
     """20,000 draws by Kolmogorov and Smirnov; which numbers are drawn depends on the key alone."""
     x = initializer(kj.random.key(7).numpy(), (200, 100), np.dtype(dtype))
-    assert x.dtype == dtype and stats.kstest(x.ravel().astype("float64"), theirs.cdf).pvalue > 0.01
+    test = stats.kstest(x.ravel().astype("float64"), theirs.cdf)
+    assert x.dtype == dtype and test.pvalue > 0.01
+    judged("SciPy, Kolmogorov-Smirnov", f"initializers/{type(initializer).__name__}", 1, test.statistic)
     np.testing.assert_array_equal(x, initializer(kj.random.key(7).numpy(), (200, 100), np.dtype(dtype)))
     assert not np.array_equal(x, initializer(kj.random.key(8).numpy(), (200, 100), np.dtype(dtype)))
 
@@ -131,22 +138,25 @@ def test_truncation_is_kerass():
 
 @pytest.mark.parametrize("shape", [(7, 3), (3, 7), (5, 5), (3, 3, 4, 8), (1, 1, 2, 9), (64, 200)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_orthogonal_kernels(shape, dtype):
+def test_orthogonal_kernels(shape, dtype, judged):
     """All singular values are `gain`, of a convolution's kernel as a matrix (field · in, out)."""
     kernel = initializers.Orthogonal(1.5)(kj.random.key(1).numpy(), shape, np.dtype(dtype))
     assert kernel.shape == shape and kernel.dtype == dtype
     matrix = kernel.reshape(-1, shape[-1]).astype("float64")
     found = np.linalg.svd(matrix, compute_uv=False)
     np.testing.assert_allclose(found, 1.5, atol=1e-5 if dtype == "float32" else 1e-12)
+    judged("NumPy, singular values", "initializers/Orthogonal", 1, worst(found, 1.5) if dtype == "float64" else None)
 
 
-def test_every_orthogonal_matrix_is_equally_likely():
+def test_every_orthogonal_matrix_is_equally_likely(judged):
     """Entries of 3×3 matrices have mean 0 and, as SciPy's ortho_group, variance 1/3; uncorrected signs show in q₀₀."""
     q = np.array([initializers.Orthogonal()(kj.random.key(s).numpy(), (3, 3), np.dtype("float64")) for s in range(400)])
     assert np.abs(q.mean(0)).max() < 4 * (1 / 3 / 400) ** 0.5
     theirs = stats.ortho_group(3, seed=0).rvs(400)
     for i, j in ((0, 0), (1, 1), (2, 0)):
-        assert stats.ks_2samp(q[:, i, j], theirs[:, i, j]).pvalue > 0.01
+        test = stats.ks_2samp(q[:, i, j], theirs[:, i, j])
+        assert test.pvalue > 0.01
+        judged("SciPy, Kolmogorov-Smirnov", "initializers/Orthogonal", 1, test.statistic)
 
 
 # --- fans -----------------------------------------------------------------------------------------------------------
@@ -233,11 +243,13 @@ def test_a_number_is_a_constant(value):
     assert again.bias.numpy().tolist() == layer.bias.numpy().tolist()
 
 
-def test_identity_passes_on():
+def test_identity_passes_on(judged):
     """A square layer that starts with it returns its input; a wider one pads with 0."""
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     np.testing.assert_array_equal(kj.nn.Dense(3, init="identity")(x).numpy(), x)
     np.testing.assert_array_equal(kj.nn.Dense(5, init="identity")(x).numpy(), np.pad(x, ((0, 0), (0, 2))))
+    theirs = torch.nn.init.eye_(torch.empty(3, 5)).numpy()
+    judged("PyTorch", "initializers/IdentityMatrix", 1, worst(drawn("identity", (3, 5)), theirs))
 
 
 @pytest.mark.parametrize("cls", sorted(initializers.CLASSES))

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import kedja as kj
 from kedja.errors import DataError, DTypeError, ShapeError, UnknownNameError
+from oracles.closeness import worst
 from oracles.torch_models import loss_of, with_logits
 
 RNG = np.random.default_rng(11)
@@ -37,7 +38,7 @@ def value_and_gradient(name, targets, last="linear", **options):
         ("cross_entropy", "softmax", LABELS), ("cross_entropy", "linear", LABELS),
     ],
 )  # fmt: skip
-def test_values_and_gradients_of_torch(name, last, targets):
+def test_values_and_gradients_of_torch(name, last, targets, judged):
     """The mean over examples, and its derivative by the pre-activation."""
     ours = value_and_gradient(name, kj.tensor(targets) if targets.ndim == 1 else t64(targets), last)
     z = torch.tensor(Z, requires_grad=True)
@@ -46,6 +47,7 @@ def test_values_and_gradients_of_torch(name, last, targets):
     theirs.backward()
     assert ours[0] == pytest.approx(theirs.item(), rel=1e-12)
     np.testing.assert_allclose(ours[1], z.grad.numpy(), rtol=1e-9, atol=1e-13)
+    judged("PyTorch", f"losses/{name}", 1, max(worst(ours[0], theirs.item()), worst(ours[1], z.grad.numpy())))
 
 
 def test_labels_and_one_hot_rows_are_the_same():

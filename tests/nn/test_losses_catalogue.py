@@ -1,6 +1,5 @@
 """Every loss against PyTorch, Keras or scikit-learn: value and derivative, reductions, extremes, what it refuses."""
 
-import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 import kedja as kj
 from kedja.errors import DataError, DTypeError, ShapeError, UnknownNameError
 from kedja.nn.losses import ALIASES, LOSSES
+from oracles.closeness import worst
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(3)
@@ -76,7 +76,7 @@ CASES = {
 
 @pytest.mark.parametrize("engine", ["reference", "xla"])
 @pytest.mark.parametrize("case", CASES)
-def test_value_and_derivative_of_torch(case, engine):
+def test_value_and_derivative_of_torch(case, engine, judged):
     """Weighted mean and its derivative by what stands before the activation, in float64."""
     loss, targets, last, rows = CASES[case]
     w = RNG.uniform(0.1, 2, 7)
@@ -95,12 +95,13 @@ def test_value_and_derivative_of_torch(case, engine):
     expected.backward()
     np.testing.assert_allclose(value.numpy(), expected.item(), rtol=1e-11)
     np.testing.assert_allclose(slope.numpy(), z.grad.numpy(), rtol=1e-10, atol=1e-13)
+    apart = max(worst(value.numpy(), expected.item()), worst(slope.numpy(), z.grad.numpy()))
+    judged("PyTorch", f"losses/{loss.name}", 1, apart)
 
 
 @pytest.fixture(scope="module")
 def keras() -> SimpleNamespace:
-    """Keras's losses, on whichever backend this process has it."""
-    os.environ.setdefault("KERAS_BACKEND", "jax")
+    """Keras's losses."""
     return pytest.importorskip("keras").losses
 
 
@@ -116,36 +117,43 @@ KERAS = {
 
 
 @pytest.mark.parametrize("name", KERAS)
-def test_values_of_keras(name, keras):
+def test_values_of_keras(name, keras, judged):
     """The number of each row; Keras adds 1e-7 to what it takes logarithms of, and computes in float32."""
     t, y, theirs = KERAS[name]
     options = {"from_logits": False} if name == "kl_divergence" else {}
     loss = kj.losses.get(name, reduction="none", **options)
     expected = np.asarray(theirs(keras, t.astype("float32"), y.astype("float32")))
-    np.testing.assert_allclose(loss(kj.tensor(t), kj.tensor(y)).numpy(), expected, rtol=1e-5, atol=3e-6)
+    found = loss(kj.tensor(t), kj.tensor(y)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=3e-6)
+    judged("Keras float32", f"losses/{name}", 1, worst(found, expected))
 
 
-def test_categorical_hinge_of_keras(keras):
+def test_categorical_hinge_of_keras(keras, judged):
     """Equal where some wrong class has a score above 0, as Keras reads it."""
     scores = Z - Z.min(1, keepdims=True) + 0.1
     ours = kj.losses.CategoricalHinge(reduction="none")(kj.tensor(LABELS), kj.tensor(scores)).numpy()
     theirs = keras.CategoricalHinge(reduction=None)(np.eye(4, dtype="float32")[LABELS], scores.astype("float32"))
     np.testing.assert_allclose(ours, np.asarray(theirs), rtol=1e-5, atol=1e-6)
+    judged("Keras float32", "losses/categorical_hinge", 1, worst(ours, np.asarray(theirs)))
 
 
-def test_hinges_of_sklearn():
+def test_hinges_of_sklearn(judged):
     """Crammer and Singer's for several classes, the plain one for two; labels and one-hot rows alike."""
     z = kj.tensor(Z, dtype="float64")
     several = kj.losses.CategoricalHinge()(kj.tensor(LABELS), z).item()
-    assert several == pytest.approx(sk.hinge_loss(LABELS, Z, labels=[0, 1, 2, 3]), rel=1e-12)
+    expected = sk.hinge_loss(LABELS, Z, labels=[0, 1, 2, 3])
+    assert several == pytest.approx(expected, rel=1e-12)
+    judged("scikit-learn", "losses/categorical_hinge", 1, worst(several, expected))
     rows = kj.losses.CategoricalHinge()(kj.tensor(np.eye(4)[LABELS], dtype="float64"), z).item()
     assert rows == several
     bits = BITS[:, 0].astype(int)
     two = kj.losses.Hinge()(kj.tensor(bits), z[:, :1]).item()
-    assert two == pytest.approx(sk.hinge_loss(bits, Z[:, 0], labels=[0, 1]), rel=1e-12)
+    expected = sk.hinge_loss(bits, Z[:, 0], labels=[0, 1])
+    assert two == pytest.approx(expected, rel=1e-12)
+    judged("scikit-learn", "losses/hinge", 1, worst(two, expected))
 
 
-def test_categorical_hinge_of_torch():
+def test_categorical_hinge_of_torch(judged):
     """For two classes the margins of all wrong classes are that of the one: PyTorch's divided by the classes."""
     z = kj.Parameter(Z[:, :2], dtype="float64")
     loss = kj.losses.CategoricalHinge()(kj.tensor(LABELS % 2), z)
@@ -153,14 +161,19 @@ def test_categorical_hinge_of_torch():
     expected = 2 * F.multi_margin_loss(y, torch.tensor(LABELS % 2))
     expected.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    np.testing.assert_allclose(kj.grad(loss, z).numpy(), y.grad.numpy(), atol=1e-14)
+    slope = kj.grad(loss, z).numpy()
+    np.testing.assert_allclose(slope, y.grad.numpy(), atol=1e-14)
+    apart = max(worst(loss.item(), expected.item()), worst(slope, y.grad.numpy()))
+    judged("PyTorch", "losses/categorical_hinge", 1, apart)
 
 
-def test_derivative_of_log_cosh_is_tanh():
+def test_derivative_of_log_cosh_is_tanh(judged):
     """In the middle and at both ends, and to second order 1 at 0."""
     y = kj.Parameter([-400.0, -2.0, -1e-3, 0.0, 0.5, 30.0], dtype="float64")
     loss = kj.losses.LogCosh(reduction="sum")(kj.tensor(np.zeros(6), dtype="float64"), y)
-    np.testing.assert_allclose(kj.grad(loss, y).numpy(), np.tanh(y.numpy()), rtol=1e-12)
+    slope = kj.grad(loss, y).numpy()
+    np.testing.assert_allclose(slope, np.tanh(y.numpy()), rtol=1e-12)
+    judged("NumPy", "losses/log_cosh", 1, worst(slope, np.tanh(y.numpy())))
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c not in ("mae", "sae", "hinge")])

@@ -107,6 +107,12 @@ def test_models_without_parameters():
     assert kj.Sequential([kj.nn.Flatten()]).summary((None, 2, 2)).totals == "no parameters"
 
 
+def test_statistics_are_told_apart():
+    """What batch normalisation keeps is counted, and not among the parameters."""
+    text = str(kj.Sequential([kj.nn.Dense(4), kj.nn.BatchNorm()]).summary((None, 3)))
+    assert "24 parameters, all trainable\n8 statistics are kept with them" in text
+
+
 def test_html_is_escaped():
     """In a notebook names are text, never markup."""
     html = kj.Sequential([kj.nn.Dense(1, name="<b>")]).summary((None, 2))._repr_html_()

@@ -49,7 +49,11 @@ def as_dtype(dtype: Any) -> DType:
     try:
         found: DType = np.dtype(dtype)
     except TypeError:
-        raise one_of("dtype", dtype, KNOWN) from None
+        if not isinstance(dtype, str) or dtype != "bfloat16":
+            raise one_of("dtype", dtype, KNOWN) from None
+        import ml_dtypes  # comes with JAX; until it is loaded NumPy does not know the name
+
+        found = np.dtype(ml_dtypes.bfloat16)
     if found.name not in KNOWN and found.name != "bfloat16":
         raise one_of("dtype", found.name, KNOWN)
     return KNOWN.get(found.name, found)

@@ -71,6 +71,9 @@ class Symbol:
     def __neg__(self) -> Symbol:
         return self._with("multiply", -1)
 
+    def __iter__(self) -> Any:
+        raise GraphError(f"an Input, or what a layer makes of it, is one tensor here and has no parts: {NOT_YET}")
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"an Input has no {name!r}: {NOT_YET}")
 
@@ -82,7 +85,10 @@ class Symbol:
 
 
 class Arithmetic(Layer):
-    """+ − × ÷ between outputs of layers, or with a number, recorded as a layer call."""
+    """y = a + b, a − b, a · b or a / b between outputs of layers, or with a number, recorded as a layer call.
+
+    Derivative: ∂J/∂a = ∂J/∂y ∂y/∂a, with 1, ±1, b or 1/b for ∂y/∂a, and so for b.
+    """
 
     OPS = {"add": add, "divide": divide, "multiply": multiply, "subtract": subtract}  # noqa: RUF012  (a table)
 
@@ -114,7 +120,10 @@ def Input(shape: Any, name: str | None = None) -> Symbol:
 
 
 class Model(Module):
-    """A graph of layers with branches and skips, from `Input`s to outputs. A layer called twice shares its weights."""
+    """y = f(x₁, x₂, …), a graph of layers with branches and skips. A layer called twice shares its weights.
+
+    Derivative: the chain rule along every path from y back to x; where paths meet, what they bring is added.
+    """
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)

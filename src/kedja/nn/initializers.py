@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import Answering, missing
 from kedja.errors import DataError, KedjaError, ShapeError, one_of
 from kedja.graph.dtypes import DType
 from kedja.graph.node import Array, tensor
@@ -36,7 +37,7 @@ def fans(shape: Shape, groups: int = 1) -> tuple[int, int]:
     return max(field * shape[-2], 1), max(field * shape[-1] // groups, 1)
 
 
-class Initializer:
+class Initializer(Answering):
     """Something that fills a shape from a key. Subclasses say how in `draw`."""
 
     def __call__(self, key: Array, shape: Shape, dtype: DType) -> Array:
@@ -64,7 +65,7 @@ class Initializer:
 
 
 class Constant(Initializer):
-    """One number everywhere.
+    """W = c: one number everywhere.
 
     >>> Constant(0.5)(random.key_words(0), (2,), np.dtype("float32")).tolist()
     [0.5, 0.5]
@@ -78,21 +79,21 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Zeros, the usual start of biases. For kernels they make all units learn the same."""
+    """W = 0, the usual start of biases. For kernels it makes all units learn the same."""
 
     def draw(self, key: Array, shape: Shape, dtype: DType) -> Any:
         return np.zeros(shape, dtype)
 
 
 class Ones(Initializer):
-    """Ones, the usual start of scales."""
+    """W = 1, the usual start of scales."""
 
     def draw(self, key: Array, shape: Shape, dtype: DType) -> Any:
         return np.ones(shape, dtype)
 
 
 class IdentityMatrix(Initializer):
-    """gain on the diagonal of a matrix, 0 elsewhere: a layer that starts by passing its input on.
+    """W = c I, with c = `gain`: a layer that starts by passing its input on. A matrix that is not square has 0 besides.
 
     >>> IdentityMatrix()(random.key_words(0), (2, 3), np.dtype("float32")).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
@@ -108,7 +109,7 @@ class IdentityMatrix(Initializer):
 
 
 class Uniform(Initializer):
-    """Uniform on [low, high)."""
+    """w from U(low, high), evenly on [low, high)."""
 
     def __init__(self, low: float = -0.05, high: float = 0.05) -> None:
         self.low, self.high = low, high
@@ -118,7 +119,7 @@ class Uniform(Initializer):
 
 
 class Normal(Initializer):
-    """Normal with this mean and standard deviation."""
+    """w from N(μ, σ), with μ = `mean` and σ = `std`."""
 
     def __init__(self, mean: float = 0.0, std: float = 0.05) -> None:
         self.mean, self.std = mean, std
@@ -128,7 +129,7 @@ class Normal(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Normal, with what lies more than 2σ from the mean drawn again: no weight starts out large.
+    """w from N(μ, σ) where |w − μ| ≤ 2σ: what lies further out is drawn again, so that no weight starts out large.
 
     `std` is the σ of the normal before it is cut, as in Keras, JAX and TensorFlow; the standard deviation of what
     comes out is 0.8796 of it (by √(1 − 4φ(2)/(2Φ(2) − 1))).
@@ -153,7 +154,7 @@ class TruncatedNormal(Initializer):
 
 
 class Orthogonal(Initializer):
-    """A matrix with orthonormal columns (rows, if it is wider than high) times `gain`: it keeps the length of vectors.
+    """Wᵀ W = c² I, with c = `gain`: orthonormal columns (rows, if it is wider than high), which keep lengths.
 
     From the QR decomposition of a normal matrix, with the signs of R's diagonal put into Q, so that every orthogonal
     matrix is equally likely. The kernel of a convolution counts as a matrix (field · in, out).
@@ -203,7 +204,7 @@ class _Scaled(Initializer):
 
 
 class GlorotUniform(_Scaled):
-    """Uniform on ±√(6 / (fan_in + fan_out)), for sigmoid and tanh. Source: Glorot and Bengio 2010."""
+    """w from U(−s, s) with s = √(6 / (fan_in + fan_out)), for sigmoid and tanh. Source: Glorot and Bengio 2010."""
 
     uniform = True
 
@@ -212,14 +213,14 @@ class GlorotUniform(_Scaled):
 
 
 class GlorotNormal(_Scaled):
-    """Normal with σ = √(2 / (fan_in + fan_out)). Source: Glorot and Bengio 2010."""
+    """w from N(0, σ) with σ = √(2 / (fan_in + fan_out)). Source: Glorot and Bengio 2010."""
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         return math.sqrt(2 / (fan_in + fan_out))
 
 
 class HeUniform(_Scaled):
-    """Uniform on ±√(6 / fan_in), for ReLU. Source: He et al. 2015."""
+    """w from U(−s, s) with s = √(6 / fan_in), for ReLU. Source: He et al. 2015."""
 
     uniform = True
 
@@ -228,14 +229,14 @@ class HeUniform(_Scaled):
 
 
 class HeNormal(_Scaled):
-    """Normal with σ = √(2 / fan_in), for ReLU. Source: He et al. 2015."""
+    """w from N(0, σ) with σ = √(2 / fan_in), for ReLU. Source: He et al. 2015."""
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         return math.sqrt(2 / fan_in)
 
 
 class LeCunUniform(_Scaled):
-    """Uniform on ±√(3 / fan_in): variance 1/fan_in. Source: LeCun et al. 1998."""
+    """w from U(−s, s) with s = √(3 / fan_in): variance 1/fan_in. Source: LeCun et al. 1998."""
 
     uniform = True
 
@@ -244,14 +245,14 @@ class LeCunUniform(_Scaled):
 
 
 class LeCunNormal(_Scaled):
-    """Normal with σ = √(1 / fan_in): a linear layer keeps the variance; for SELU. Source: LeCun et al. 1998."""
+    """w from N(0, σ) with σ = √(1 / fan_in): a linear layer keeps the variance; for SELU. Source: LeCun et al. 1998."""
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         return 1 / math.sqrt(fan_in)
 
 
 class ScaledNormal(LeCunNormal):
-    """N(0, σ = 1/√fan_in), as the notes start their digit network (scope 4.6, 8.2): LeCunNormal by their name."""
+    """w from N(0, σ) with σ = 1/√fan_in, as the notes start their digit network (scope 4.6, 8.2): see LeCunNormal."""
 
 
 class Grouped(Initializer):
@@ -281,6 +282,8 @@ NAMES: dict[str, Callable[[], Initializer]] = {
     "he_uniform": HeUniform,
     "identity": IdentityMatrix,
     "lecun": LeCunNormal,
+    "kaiming_normal": HeNormal,
+    "kaiming_uniform": HeUniform,
     "lecun_normal": LeCunNormal,
     "lecun_uniform": LeCunUniform,
     "normal": Normal,
@@ -291,6 +294,9 @@ NAMES: dict[str, Callable[[], Initializer]] = {
     "scaled_normal": ScaledNormal,
     "truncated_normal": TruncatedNormal,
     "uniform": Uniform,
+    "xavier": GlorotUniform,
+    "xavier_normal": GlorotNormal,
+    "xavier_uniform": GlorotUniform,
     "zeros": Zeros,
 }
 CLASSES: dict[str, type[Initializer]] = {
@@ -359,3 +365,7 @@ def symmetric(model: Any) -> list[str]:
 def _alike(kernel: Array) -> bool:
     """Whether there are several units, the last axis, and all have the same weights."""
     return kernel.ndim > 1 and kernel.size > 0 and kernel.shape[-1] > 1 and bool((kernel == kernel[..., :1]).all())
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

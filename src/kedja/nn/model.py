@@ -167,7 +167,9 @@ def named(layers: Sequence[Layer]) -> dict[str, Layer]:
 
 
 class Sequential(Module):
-    """Layers one after the other.
+    """Layers one after the other, y = f_k(… f₂(f₁(x))).
+
+    Derivative: the chain rule, ∂J/∂x = f₁′ᵀ (f₂′ᵀ (… ∂J/∂y)), from the last layer to the first.
 
     >>> import kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(100, activation="sigmoid"), kj.nn.Dense(10)])

@@ -112,7 +112,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str) -> Summary:
         rows = [_row(path, layer, output, sizes[0][0], layout, learning) for path, (layer, output) in calls.items()
                 if path and _shown(layer)]  # fmt: skip
         whole = {v for v in model.state.values() if v.kind == "trainable"}
-        notes = _notes(graph.outputs)
+        notes = _kept(model) + _notes(graph.outputs)
         if any(v.kind == "trainable" for n, v in model.members() if isinstance(v, Tensor)):
             rows.append(_row("(the model itself)", model, graph.outputs[0], sizes[0][0], layout, learning))
         parameters, learned = sum(v.size for v in whole), sum(v.size for v in whole & learning)
@@ -141,6 +141,12 @@ def _shape(output: Any, batch: int, layout: str) -> Any:
     if layout == "chw" and len(shape) >= 4:
         shape = (shape[0], shape[-1], *shape[1:-1])
     return (None, *shape[1:]) if shape[:1] == (batch,) else shape
+
+
+def _kept(model: Module) -> list[str]:
+    """What it keeps besides parameters (batch norm's mean and variance), which peers count as not trainable."""
+    kept = sum(v.size for v in model.state.of_kind("statistic").values())
+    return [f"{kept:,} statistics are kept with them, which gradients do not change."] * bool(kept)
 
 
 def _notes(outputs: Sequence[Tensor]) -> list[str]:

@@ -1,5 +1,8 @@
 """Optimisers: rules that say how parameters move, given their gradients."""
 
+from typing import Any
+
+from kedja.elsewhere import missing
 from kedja.optim.adam import Adam, Adamax, AdamW, Lion
 from kedja.optim.adaptive import Adadelta, Adagrad, RMSProp
 from kedja.optim.averaging import averaged
@@ -17,3 +20,7 @@ __all__ = [
     "Minimizer", "Minimum", "Momentum", "Nesterov", "Optimizer", "Point", "RMSProp", "RandomSearch", "Slots",
     "Step", "averaged", "clip_each_norm", "clip_norm", "clip_value", "get", "global_norm", "minimize",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kedja.errors import DataError
 
-__all__ = ["CHECKS", "ELSEWHERE", "Options", "fraction", "positive", "refuse_foreign"]
+__all__ = ["CHECKS", "ELSEWHERE", "LOOPS", "Options", "fraction", "positive", "refuse_foreign"]
 
 
 class Options(TypedDict, total=False):
@@ -149,6 +149,16 @@ ELSEWHERE = {
     ),
 }
 """How peers name what we name otherwise."""
+
+LOOPS = {
+    "apply_gradients": "net.fit takes the steps, net.train_on_batch one of them",
+    "lr": "kedja spells it learning_rate",
+    "minimize": "kedja spells it kj.optim.minimize(f, start, optimizer)",
+    "param_groups": "rates of single layers are layer_rates={path: factor}",
+    "step": "net.fit takes the steps, net.train_on_batch one of them",
+    "zero_grad": "gradients are graphs and do not pile up",
+}
+"""What a hand-written loop of a peer asks of an optimiser."""
 
 
 def refuse_foreign(cls: type, given: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from kedja.graph.node import Tensor
 from kedja.graph.variables import State, Variable
 from kedja.ops import cast
 from kedja.optim import averaging, clipping
-from kedja.optim.numbers import CHECKS, Options, refuse_foreign
+from kedja.optim.numbers import CHECKS, LOOPS, Options, refuse_foreign
 from kedja.optim.schedule import Schedule
 
 __all__ = ["Optimizer", "Slots", "Step"]
@@ -91,12 +91,20 @@ class Optimizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = None if isinstance(value, Schedule) and name == "learning_rate" else CHECKS.get(name)
-        value = check(name, value) if check is not None else value
+        if check is not None:
+            try:
+                value = check(name, value)
+            except DataError as error:
+                raise DataError(f"{type(self).__name__}: {error}") from None
         if name in clipping.KINDS and value is not None:
             clipping.at_most_one([kind for kind in clipping.KINDS if kind == name or getattr(self, kind) is not None])
         super().__setattr__(name, value)
         if "scalars" in self.__dict__ and name != "scalars":
             self.lay_out()
+
+    def __getattr__(self, name: str) -> Any:
+        hint = f": {LOOPS[name]}" if name in LOOPS else ""
+        raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
 
     def own(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The slots and the run-time numbers of the rule alone, as its arguments are now."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from kedja.elsewhere import Answering
 from kedja.engines.reference import evaluate
 from kedja.errors import DataError, one_of
 from kedja.graph.dtypes import is_float
@@ -42,7 +43,7 @@ class Slot(NamedTuple):
     place: int | None  # in a list
 
 
-class Schedule:
+class Schedule(Answering):
     """The base. A subclass stores its numbers in `__init__` and says the rate in `formula`, on the graph.
 
     An argument may be a number, a list of numbers, another schedule or a list of them; those in `structural` shape the

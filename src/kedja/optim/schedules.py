@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import missing
 from kedja.errors import DataError, one_of
 from kedja.graph.node import Tensor, tensor
 from kedja.ops import cast, cos, expand_dims, maximum, minimum, where
@@ -195,7 +196,7 @@ class Cosine(Schedule):
 
 
 class CosineRestarts(Schedule):
-    """Cosines one after the other: round i lasts n mⁱ steps and goes from fⁱ ε₀ (f = `factor`) down to the end rate.
+    """Cosines one after the other: round i lasts n mⁱ steps and goes from fⁱ ε₀ down to the end rate, f = `factor`.
 
     ε_k = ε_e + fⁱ(ε₀ − ε_e)(1 + cos πs)/2, s the share of the round that is over. m = `multiplier` is a whole number.
     Source: Loshchilov and Hutter 2017 (SGDR).
@@ -245,7 +246,7 @@ class CosineRestarts(Schedule):
 
 
 class OneCycle(Schedule):
-    """Up from the start rate to the peak in the first `warm` share of n steps, then down to the end rate.
+    """ε_k = s + (p − s) h(k/u) for k ≤ u, then e + (p − e) h((n − k)/(n − u)), with u = `warm` · n: up, then down.
 
     Both ways are half cosines (``shape="cosine"``) or straight lines ("linear"). The start rate is `start_factor` times
     the peak, the end rate `end_factor` times.  Source: Smith and Topin 2018.
@@ -312,7 +313,7 @@ class WarmUp(Schedule):
 
 
 class Chain(Schedule):
-    """Schedules one after the other: the i-th from step boundaries[i−1] on, its own steps counted from there.
+    """ε_k = ε_i(k − b_i) for b_i ≤ k < b_j, j = i + 1: schedules one after the other, each with its own count of steps.
 
     >>> Chain([Constant(0.1), Polynomial(0.1, steps=10)], [100]).at([0, 100, 105, 200]).tolist()
     [0.1, 0.1, 0.05, 0.0]
@@ -370,3 +371,7 @@ def one_more(owner: str, boundaries: Sequence[Any], name: str, parts: Sequence[A
         raise DataError(
             f"{owner}: {len(boundaries)} boundaries lie between {len(boundaries) + 1} {name}, got {len(parts)}"
         )
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

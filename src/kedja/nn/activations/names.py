@@ -96,6 +96,11 @@ def get(activation: Any, **parameters: Any) -> Activation:
         name = activation.__name__
         raise GraphError(f"{name} is a class, not an activation yet: make one of it, activation=kj.nn.{name}()")
     if not callable(activation):
+        if isinstance(activation, int | float):
+            raise DataError(
+                f"an activation is a name or a function, got {activation!r}. The first number says what comes out "
+                "(units, filters); what comes in is found at the first call: PyTorch's Linear(3, 4) is Dense(4)."
+            )
         raise one_of("activation", activation, TABLE)
     if isinstance(activation, partial) and not activation.args and entry_of(activation.func) is not None:
         parameters = {**activation.keywords, **parameters}

@@ -19,7 +19,9 @@ __all__ = ["Activation", "PReLU", "RReLU"]
 
 
 class Activation(Layer):
-    """An activation as a layer of its own: a name with parameters, a function, or what else `activation=` takes.
+    """y = f(x): an activation as a layer, by name with parameters, as a function, or what else `activation=` takes.
+
+    Derivative: ∂J/∂x = ∂J/∂y ⊙ f′(x).
 
     >>> import kedja as kj
     >>> Activation("relu")(kj.tensor([-1.0, 2.0])).tolist()
@@ -39,11 +41,12 @@ class Activation(Layer):
 
 
 class PReLU(Layer):
-    """max(0, x) + a · min(0, x), where a is learned and starts at 0.25; ∂y/∂a = min(0, x).
+    """max(0, x) + a · min(0, x), where a is learned and starts at 0.25.
 
     There is one a for each channel (the last axis); `shared_axes="all"` makes it one for the layer, `shared_axes=()`
     one for each element of an example, and `shared_axes=(1, 2)` one for each place along the axes not named. The axis
     of examples, 0, is always shared. Penalties for the whole model do not mean a: decay would pull it to relu.
+    Derivative: 1 above 0, else a; ∂y/∂a = min(0, x).
     Source: scope 2.3; He et al. 2015.
 
     >>> import kedja as kj
@@ -102,6 +105,7 @@ class PReLU(Layer):
 class RReLU(Layer):
     """x above 0, a · x below: in training each element draws a from U(low, high), in inference a is their mean.
 
+    Derivative: 1 above 0, else the same a.
     Source: scope 2.3; Xu et al. 2015.
 
     >>> import kedja as kj

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import wraps
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
 from typing import Any
 
-__all__ = ["ELSEWHERE", "made", "remembering"]
+from kedja.elsewhere import refused
+from kedja.errors import GraphError, KedjaError
+
+__all__ = ["ELSEWHERE", "expect_inputs", "made", "remembering"]
 
 ELSEWHERE = {
-    "activity_regularizer": "penalties are on weights: regularizer=",
-    "bias": "kedja spells it use_bias=",
-    "bias_initializer": "kedja spells it bias_init=",
-    "in_features": "the width of the input is found at the first call; net.build((None, 784)) says it earlier",
-    "input_dim": "the width of the input is found at the first call; net.build((None, 784)) says it earlier",
-    "input_shape": "the shape of the input is found at the first call; net.build((None, 784)) says it earlier",
-    "kernel_constraint": "kedja spells it constraint=",
-    "kernel_initializer": "kedja spells it init=",
-    "kernel_regularizer": "kedja spells it regularizer=",
-    "out_features": "kedja spells it units=",
-    # attributes
+    "children": "kedja spells it .members(), or .layers of a Sequential",
+    "cpu": "arrays go to the device of the engine by themselves",
+    "cuda": "arrays go to the device of the engine by themselves",
+    "double": 'dtype="float64" is given when the model is made',
     "eval": "how a call is meant is an argument of it: net(x, training=False), which is the default",
     "forward": "a layer is called: net(x)",
     "load_state_dict": "kedja spells it set_weights(arrays)",
     "named_parameters": "kedja spells it .state.items()",
+    "score": 'kedja spells it evaluate(x, y, metrics=["accuracy"])',
     "state_dict": "kedja spells it .state, or get_weights() for copies",
     "to": "arrays go to the device of the engine by themselves; dtype= is given when the model is made",
     "train": "how a call is meant is an argument of it: net(x, training=True); fit does it",
@@ -34,7 +32,7 @@ ELSEWHERE = {
     "weights": "kedja spells it .state, or get_weights() for copies",
     "zero_grad": "gradients are graphs and do not pile up: kj.grad(loss, net.parameters)",
 }
-"""How peers name what we name otherwise: arguments of layers, then attributes."""
+"""What peers call attributes of layers and models. For arguments see `kedja.elsewhere`."""
 
 
 def remembering(init: Callable[..., None]) -> Callable[..., None]:
@@ -43,30 +41,24 @@ def remembering(init: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(init)
     def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise refused(type(self), kwargs, error) from None
         if "_arguments" not in self.__dict__:
-            try:
-                bound = signature.bind(self, *args, **kwargs)
-            except TypeError as error:
-                raise foreign(type(self).__name__, signature, kwargs, error) from None
             found = dict(list(bound.arguments.items())[1:])
             for name, parameter in signature.parameters.items():
                 if parameter.kind is parameter.VAR_KEYWORD:
                     found.update(found.pop(name, {}))
             self.__dict__["_arguments"] = found
+            try:
+                return init(self, *args, **kwargs)
+            except KedjaError as error:
+                cls = type(self).__name__
+                raise error if str(error).startswith(cls) else type(error)(f"{cls}: {error}") from None
         init(self, *args, **kwargs)
 
     return noted
-
-
-def foreign(cls: str, signature: inspect.Signature, given: Any, error: TypeError) -> TypeError:
-    """The error for arguments that do not fit: ours for those that peers have, else the names there are."""
-    names = [n for n in signature.parameters if n != "self"]
-    unknown = [n for n in given if n not in names]
-    if not unknown:
-        return TypeError(f"{cls}: {error}; it takes {', '.join(names)}")
-    return TypeError(
-        f"{cls} has no argument {unknown[0]!r}: {ELSEWHERE.get(unknown[0], 'it takes ' + ', '.join(names))}"
-    )
 
 
 def made(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,3 +71,41 @@ def made(build: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return noted
+
+
+def expect_inputs(layer: Any, given: Sequence[Any], named: Iterable[str]) -> None:
+    """Raise unless a call has as many inputs as the layer takes, none of them by name, and each a single tensor."""
+    names, least, most = _inputs(type(layer).call)
+    shown = f"{layer.title} is called as layer({', '.join(names)})"
+    for name in named:
+        hint = f"give {name} by position" if name in names else "inputs stand in this order, without names"
+        raise GraphError(f"{shown}, got {name}=: {hint}")
+    if not least <= len(given) <= most:
+        hint = " Add, Concatenate and the like join several inputs." if len(given) > most == 1 else ""
+        raise GraphError(f"{shown}, got {len(given)} input{'s' * (len(given) != 1)}.{hint}")
+    for x in given:
+        if (
+            isinstance(x, list | tuple)
+            and any(hasattr(v, "layer_call") or hasattr(v, "op") for v in x)
+            and _ours(layer)
+        ):
+            raise GraphError(
+                f"{shown}, got {len(x)} tensors in one {type(x).__name__}. Give them one by one, layer(*tensors), or "
+                "those of them that are meant."
+            )
+
+
+@cache
+def _inputs(call: Callable[..., Any]) -> tuple[tuple[str, ...], int, float]:
+    """The inputs of a layer's `call`, and how many of them there must be and may be."""
+    takes = [p for p in list(inspect.signature(call).parameters.values())[1:] if p.name != "training"]
+    takes = [p for p in takes if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    names = tuple("*" * (p.kind is p.VAR_POSITIONAL) + p.name for p in takes)
+    least = sum(p.kind is not p.VAR_POSITIONAL and p.default is p.empty for p in takes)
+    return names, least, math.inf if any(n.startswith("*") for n in names) else len(names)
+
+
+def _ours(layer: Any) -> bool:
+    """Whether it is a layer of the library that computes with tensors; a model or a function may take what it likes."""
+    module = type(layer).__module__
+    return module.startswith("kedja.nn.layers.") and module != "kedja.nn.layers.function"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kedja.errors import KedjaError, ShapeError
+from kedja.errors import ShapeError
 from kedja.graph.node import Tensor
 from kedja.graph.shapes import Shape
 from kedja.nn.layers.layer import Layer
+from kedja.nn.layers.numbers import Number, as_rate_or_none
 from kedja.ops import arange, random, softmax, transpose, where
 from kedja.ops.shaping import swap_last
 
@@ -56,6 +57,7 @@ class MultiHeadAttention(Layer):
     `head_units` is features / heads where it is not given, `value_units` is head_units. `dropout` is the probability
     with which a weight is dropped in training; None leaves it out.
     Parameters: query_kernel (features, heads · head_units), key_kernel, value_kernel, output_kernel, and their biases.
+    Derivative: by the chain rule through both products and the softmax s of each head, ∂sᵢ/∂zⱼ = sᵢ (δᵢⱼ − sⱼ).
     Raises ShapeError for inputs that are no sequences, heads that do not divide, masks that do not fit.
     Source: scope 2.2; Vaswani et al. 2017.
 
@@ -64,6 +66,13 @@ class MultiHeadAttention(Layer):
     >>> layer(kj.zeros((5, 7, 4))).shape, layer.count_parameters()
     ((5, 7, 4), 80)
     """
+
+    dropout = Number(as_rate_or_none)
+
+    @property
+    def scalars(self) -> tuple[str, ...]:  # type: ignore[override]
+        """A number of the run only where there is one."""
+        return () if self.dropout is None else ("dropout",)
 
     def __init__(
         self,
@@ -87,11 +96,8 @@ class MultiHeadAttention(Layer):
             given = value is not None or what == "heads"
             if given and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
                 raise ShapeError(f"MultiHeadAttention: {what} is a whole number ≥ 1; got {value!r}")
-        if dropout is not None and not 0 <= dropout < 1:
-            raise KedjaError(f"MultiHeadAttention: dropout is a probability, 0 ≤ dropout < 1; got {dropout!r}")
         self.heads, self.head_units, self.value_units = int(heads), head_units, value_units
         self.use_bias, self.causal, self.dropout, self.return_weights = use_bias, causal, dropout, return_weights
-        self.scalars = () if dropout is None else ("dropout",)  # a number of the run only where there is one
         self.init, self.bias_init, self.regularizer, self.constraint = init, bias_init, regularizer, constraint
 
     def build(self, x: Shape, memory: Shape | None = None, *others: Shape) -> None:

@@ -23,13 +23,14 @@ MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class Bidirectional(Layer):
-    """Two recurrent layers made alike, one of which reads from the end; their outputs are merged.
+    """y = [f(x), b(x)]: two recurrent layers made alike, one of which reads from the end; their outputs are merged.
 
     `layer` is the one that reads forwards (and is called so); `backwards` is made with its settings, and has weights
     of its own. `merge`: "concat", "sum", "mean" or "multiply" of the outputs, (…, units) each. Without
     `return_sequences` it merges what each gives after its last step. With `return_state` the states follow, those of
     `forwards` first.
     Inputs: x (N, steps, features), a mask (N, steps), and the states to start from, those of `forwards` first.
+    Derivative: ∂J/∂x = the sum of what both layers send back; each gets its part of ∂J/∂y.
     Source: Schuster and Paliwal 1997.
 
     >>> import kedja as kj

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from kedja.errors import ShapeError
+from kedja.errors import KedjaError, ShapeError
 from kedja.graph.node import Tensor
 from kedja.graph.shapes import Shape
 from kedja.nn import activations, initializers
@@ -48,8 +48,8 @@ class _Sliding(Layer):
         super().__init__(name, dtype)
         try:
             resolve((1,) * self.rank, size, stride, padding, dilation)  # refuses what can be no size
-        except ShapeError as error:
-            raise ShapeError(f"{type(self).__name__}: {error}") from None
+        except KedjaError as error:
+            raise type(error)(f"{type(self).__name__}: {error}") from None
         self.size, self.stride, self.padding, self.dilation = size, stride, padding, dilation
         self.activation = activations.get(activation)
         self.activation_name = activations.name_of(activation)
@@ -74,7 +74,7 @@ class _Sliding(Layer):
         """Refuse an input that the layer was not made for, in the layer's own words."""
         if len(x) != self.rank + 2:
             fix = ""
-            if len(x) == 2 and self.rank > 1:
+            if len(x) == 2 and self.rank == 2:
                 fix = " Rows of pixels become images with kj.nn.Reshape((28, 28, 1)), say."
             elif len(x) == self.rank + 1:
                 fix = " The last axis is the channels: x[..., None] gives one."
@@ -128,6 +128,8 @@ class Conv1D(_Conv):
 
     Shapes: x (N, steps, C) → y (N, steps′, filters); W (size, C / groups, filters); b (filters,).
     Padding is "valid", "same", a number or (before, after).
+    Derivative: with g = ∂J/∂y ⊙ f′: ∂J/∂x is the transposed convolution of g with W, ∂J/∂W[q, c, k] = Σ x[n, s·p +
+    d·q − before, c] g[n, p, k] over n and p, ∂J/∂b = Σ g.
     Raises ShapeError when the kernel does not fit, and for another number of channels than at the first call.
     Source: scope 2.5; LeCun et al. 1989.
 
@@ -140,9 +142,10 @@ class Conv1D(_Conv):
 
 
 class Conv2D(_Conv):
-    """Convolution over an image, as `Conv1D` along two axes.
+    """Convolution over an image: y[n, i, j, k] = f(b_k + Σ x[n, s·i + d·p − top, s·j + d·q − left, c] W[p, q, c, k]).
 
     Shapes: x (N, h, w, C) → y (N, h′, w′, filters); W (kh, kw, C / groups, filters); b (filters,).
+    Derivative: as for `Conv1D`, the sums over both axes.
     Source: scope 2.5; LeCun et al. 1989.
 
     >>> import kedja as kj
@@ -155,9 +158,10 @@ class Conv2D(_Conv):
 
 
 class Conv3D(_Conv):
-    """Convolution over a volume, as `Conv1D` along three axes.
+    """Convolution over a volume, y = f(b + x ⋆ W): as `Conv1D` along three axes.
 
     Shapes: x (N, d, h, w, C) → y (N, d′, h′, w′, filters); W (kd, kh, kw, C / groups, filters).
+    Derivative: as for `Conv1D`, the sums over the three axes.
     Source: scope 2.5.
 
     >>> import kedja as kj
@@ -204,10 +208,12 @@ class _ConvTranspose(_Sliding):
 
 
 class ConvTranspose1D(_ConvTranspose):
-    """Transposed convolution along one axis: the adjoint of a convolution, which makes steps out of steps.
+    """Transposed convolution along one axis, y[n, s·p + d·q − before, k] += x[n, p, c] W[q, c, k]: each step is spread.
 
     Shapes: x (N, n, C) → y (N, n′, filters), n′ = (n − 1)·stride + dilation·(size − 1) + 1 − padding + output_padding,
     and n·stride with padding "same"; W (size, C, filters / groups). The padding is that of the convolution it reverses.
+    Derivative: with g = ∂J/∂y ⊙ f′: ∂J/∂x is the convolution of g with W, and ∂J/∂W that of a convolution from y to
+    x.
     Source: scope 2.5; Zeiler et al. 2010.
 
     >>> import kedja as kj
@@ -219,7 +225,9 @@ class ConvTranspose1D(_ConvTranspose):
 
 
 class ConvTranspose2D(_ConvTranspose):
-    """Transposed convolution over an image, as `ConvTranspose1D` along two axes.
+    """Transposed convolution over an image, y = f(b + x ⋆ᵀ W): as `ConvTranspose1D` along two axes.
+
+    Derivative: as for `ConvTranspose1D`.
 
     >>> import kedja as kj
     >>> ConvTranspose2D(4, 3, stride=2, padding="same")(kj.zeros((1, 5, 7, 2))).shape
@@ -230,7 +238,9 @@ class ConvTranspose2D(_ConvTranspose):
 
 
 class ConvTranspose3D(_ConvTranspose):
-    """Transposed convolution over a volume, as `ConvTranspose1D` along three axes.
+    """Transposed convolution over a volume, y = f(b + x ⋆ᵀ W): as `ConvTranspose1D` along three axes.
+
+    Derivative: as for `ConvTranspose1D`.
 
     >>> import kedja as kj
     >>> ConvTranspose3D(1, 2, stride=2)(kj.zeros((1, 2, 3, 4, 2))).shape
@@ -267,9 +277,10 @@ class _DepthwiseConv(_Sliding):
 
 
 class DepthwiseConv1D(_DepthwiseConv):
-    """Convolution along one axis, each channel by itself: `multiplier` filters for each, none mixes channels.
+    """Convolution of each channel by itself: y[n, p, k] = f(b_k + Σ x[n, s·p + d·q − before, ⌊k/m⌋] W[q, 0, k]) over q.
 
     Shapes: x (N, n, C) → y (N, n′, C·multiplier); W (size, 1, C·multiplier).
+    Derivative: as for `Conv1D`, each channel by itself.
     Source: scope 2.5; Sifre 2014.
 
     >>> import kedja as kj
@@ -281,7 +292,9 @@ class DepthwiseConv1D(_DepthwiseConv):
 
 
 class DepthwiseConv2D(_DepthwiseConv):
-    """Convolution over an image, each channel by itself, as `DepthwiseConv1D` along two axes.
+    """Convolution over an image, y = f(b + x ⋆ W), each channel by itself: as `DepthwiseConv1D` along two axes.
+
+    Derivative: as for `Conv1D`, each channel by itself, the sums over both axes.
 
     >>> import kedja as kj
     >>> layer = DepthwiseConv2D(3, padding="same")
@@ -325,9 +338,10 @@ class _SeparableConv(_DepthwiseConv):
 
 
 class SeparableConv1D(_SeparableConv):
-    """Depthwise convolution along one axis, then a mixture of the channels at every step.
+    """y = f(b + (x ⋆ W) V): a depthwise convolution along one axis, then a mixture V of the channels at every step.
 
     Shapes: x (N, n, C) → y (N, n′, filters); W (size, 1, C·multiplier), mixing (1, C·multiplier, filters).
+    Derivative: through both, by the chain rule: the mixture as a Dense, the first as `DepthwiseConv1D`.
     Source: scope 2.5; Chollet 2017.
 
     >>> import kedja as kj
@@ -339,7 +353,9 @@ class SeparableConv1D(_SeparableConv):
 
 
 class SeparableConv2D(_SeparableConv):
-    """Depthwise convolution over an image, then a mixture of the channels at every pixel.
+    """y = f(b + (x ⋆ W) V) over an image: each channel by itself, then a mixture V of the channels at every pixel.
+
+    Derivative: as for `SeparableConv1D`.
 
     >>> import kedja as kj
     >>> layer = SeparableConv2D(32, 3)

@@ -26,6 +26,7 @@ class Dense(Layer):
     `mask` says which input is connected to which unit (1) and which is not (0): weights of connections that are not
     there start at 0, get no gradient and stay 0. They are stored and counted with the others. `regularizer` is a
     penalty on W of its own, `constraint` the set W is brought back to after every step.
+    Derivative: with g = ∂J/∂y ⊙ f′(x W + b): ∂J/∂W = xᵀ g, ∂J/∂b = Σ g over the rows, ∂J/∂x = g Wᵀ.
     Raises ShapeError when x has no axis, its last axis changes after the first call, or the mask has another shape than
     W. Source: scope 1.1, 2.2; Rosenblatt 1958.
 
@@ -121,6 +122,8 @@ class Tied(Layer):
     Shapes: x (…, units of the dense layer) → y (…, n_in of it); b (n_in,) is its own. The gradient of W is the sum of
     that from both places (scope 2.8). A model with both saves W once. `units`, the number of outputs, is needed only
     where the dense layer has not met its input yet.
+    Derivative: as Dense with Wᵀ: ∂J/∂W gets gᵀ x from here, with g = ∂J/∂y ⊙ f′(x Wᵀ + b), beside what it gets
+    there.
     Raises GraphError when it cannot know how many outputs there are. Source: scope 2.8; Vincent et al. 2010.
 
     >>> import kedja as kj

@@ -22,6 +22,7 @@ class Dropout(Layer):
     all positions: `Dropout(0.2, shared_axes=(1, 2))` drops whole channels of images (n, h, w, c). The mask comes from
     the key of the call and the layer's path: the same bits on every engine and in every dtype. `rate` may be changed
     between two calls of `fit`, or by a callback, without compiling again.
+    Derivative: ∂J/∂x = ∂J/∂y · m / (1 − rate), with the same m.
     Raises DataError unless 0 ≤ rate < 1. Source: scope 5; Srivastava et al. 2014; Tompson et al. 2015.
 
     >>> import kedja as kj
@@ -52,6 +53,7 @@ class Dropout(Layer):
 class GaussianNoise(Layer):
     """y = x + std · n with n from N(0, 1), in training only.
 
+    Derivative: ∂J/∂x = ∂J/∂y.
     Source: scope 5 (augmentation by noise); Bishop 1995: for small noise it acts like a penalty on the weights.
 
     >>> import kedja as kj
@@ -76,6 +78,7 @@ class GaussianNoise(Layer):
 class GaussianDropout(Layer):
     """y = x · n with n from N(1, rate / (1 − rate)), in training only: noise as strong as dropout's, without zeros.
 
+    Derivative: ∂J/∂x = ∂J/∂y · n, with the same n.
     Raises DataError unless 0 ≤ rate < 1. Source: Srivastava et al. 2014, section 10.
 
     >>> import kedja as kj
@@ -102,6 +105,7 @@ class AlphaDropout(Layer):
     """Dropout for SELU: dropped elements become −λα, then y = a·x + b brings mean 0 and variance 1 back.
 
     a = 1 / √((1 − rate)(1 + rate·λ²α²)), b = a·rate·λα; λα = 1.7580993408473766. In inference y = x.
+    Derivative: ∂J/∂x = a · ∂J/∂y where the element is kept, else 0.
     Raises DataError unless 0 ≤ rate < 1. Source: Klambauer et al. 2017.
 
     >>> import kedja as kj

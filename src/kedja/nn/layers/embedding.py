@@ -22,6 +22,7 @@ class Embedding(Layer):
 
     Shapes: x (n, …) → y (n, …, units); E (vocabulary, units). x may be integers, or floats that are whole numbers, as
     `fit` and `predict` hand rows over. Only the rows looked up get a gradient; a row that occurs twice gets the sum.
+    Derivative: ∂J/∂E[i] = Σ ∂J/∂y over the places where x = i; none by x.
     Raises DataError for positions outside the table or with a fraction where the values are known, and DTypeError for
     booleans. Source: scope 2.7; Bengio et al. 2003.
 
@@ -48,11 +49,11 @@ class Embedding(Layer):
         if x.dtype.kind == "b":
             raise DTypeError(f"looks whole numbers up, got {x.dtype.name} of shape {x.shape}. Use kj.cast(x, 'int32').")
         if x.op is CONSTANT:
-            self._look(np.asarray(x.attrs["value"]))
+            self.expect_positions(np.asarray(x.attrs["value"]))
         return take(self.table, cast(x, "int32") if is_float(x.dtype) else x)
 
-    def _look(self, positions: Any) -> None:
-        """Refuse what is not in the table, as long as the values are known."""
+    def expect_positions(self, positions: Any) -> None:
+        """Refuse what is not in the table. In `fit` the values are known before the loop, on the graph they are not."""
         wrong = ~((positions >= 0) & (positions < self.vocabulary))  # so that nan is wrong too
         if positions.dtype.kind == "f":
             wrong |= positions != np.floor(positions)

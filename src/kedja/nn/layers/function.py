@@ -19,6 +19,7 @@ class Lambda(Layer):
 
     A function of the user's is code, which is never written into a model file: saving raises FormatError. A class of
     your own, class Mine(kj.nn.Layer) with call(self, x), can be saved. Raises GraphError when f gives no tensor.
+    Derivative: that of f, as kedja finds it from the ops it is made of.
 
     >>> import kedja as kj
     >>> Lambda(lambda x: x * 2.0 + 1.0)(kj.tensor([[1.0]])).tolist()

@@ -76,7 +76,8 @@ class Layer:
 
     def call(self, *inputs: Any, **how: Any) -> Any:
         """The layer's function on tensors. It may take `training` if it matters."""
-        raise GraphError(f"{self.title} does not say what it computes: define call(self, x)")
+        hint = "its forward is to be named call" if "forward" in vars(type(self)) else "define call(self, x)"
+        raise GraphError(f"{type(self).__name__} does not say what it computes: {hint}")
 
     # --- what subclasses use ----------------------------------------------------------------------------------------
     def parameter(
@@ -144,10 +145,11 @@ class Layer:
         **named: Any,
     ) -> Any:  # fmt: skip
         """The layer applied to tensors (or, recorded for later, to an `Input`)."""
-        expect_inputs(self, inputs, named)
         for x in inputs:
             if hasattr(x, "layer_call"):
-                return x.layer_call(self, inputs)
+                recorded = x.layer_call(self, inputs)
+                expect_inputs(self, inputs, named)
+                return recorded
         now = calls.now
         how = now._replace(
             training=now.training if training is None else training,
@@ -163,6 +165,7 @@ class Layer:
         # New nodes belong to the user's line that made the layer or, where the layer is the user's, to the code of it.
         line = borrow(self.where if type(self).__module__.startswith("kedja.") else None)
         try:
+            expect_inputs(self, inputs, named)
             nodes = [self._input(x) for x in inputs]
             if not self.built:
                 self._make([_shape(x) for x in nodes])
@@ -209,7 +212,7 @@ class Layer:
         """The error, saying which layer it happened in (the innermost that is known)."""
         if getattr(error, "layer", None) is not None:
             return error
-        text = f"{self.title}: {error}"
+        text = str(error) if str(error).startswith(self.title) else f"{self.title}: {error}"
         if self.source is not None and "\n  at " not in text:
             text += f"\n  at {self.source}"
         named = type(error)(text)

@@ -53,6 +53,7 @@ class Add(_Merge):
 
     Shapes: all the same, (n, …); along an axis after the first a size of 1 stretches. Raises ShapeError when they do
     not fit. Source: scope 2.7.
+    Derivative: ∂J/∂x_i = ∂J/∂y for every input; where one was stretched, summed over that axis.
 
     >>> import kedja as kj
     >>> Add()(kj.ones((1, 2)), kj.ones((1, 2)), kj.ones((1, 2))).tolist()
@@ -66,6 +67,8 @@ class Add(_Merge):
 
 class Subtract(_Merge):
     """y = x₁ − x₂. Shapes as in Add.
+
+    Derivative: ∂J/∂x₁ = ∂J/∂y, ∂J/∂x₂ = −∂J/∂y.
 
     >>> import kedja as kj
     >>> Subtract()(kj.ones((1, 2)), kj.zeros((1, 2))).tolist()
@@ -82,6 +85,8 @@ class Subtract(_Merge):
 class Multiply(_Merge):
     """y = x₁ · x₂ · …, element by element: a gate. Shapes as in Add.
 
+    Derivative: ∂J/∂x_i = ∂J/∂y times the product of the other inputs.
+
     >>> import kedja as kj
     >>> Multiply()(kj.tensor([[2.0, 3.0]]), kj.tensor([[4.0, 0.0]])).tolist()
     [[8.0, 0.0]]
@@ -94,6 +99,8 @@ class Multiply(_Merge):
 
 class Average(_Merge):
     """y = (x₁ + … + x_k) / k. Shapes as in Add.
+
+    Derivative: ∂J/∂x_i = (1/k) ∂J/∂y.
 
     >>> import kedja as kj
     >>> Average()(kj.tensor([[2.0]]), kj.tensor([[4.0]])).tolist()
@@ -108,6 +115,8 @@ class Average(_Merge):
 class Maximum(_Merge):
     """y = max(x₁, x₂, …), element by element; inputs that tie share the gradient. Shapes as in Add.
 
+    Derivative: ∂J/∂x_i = ∂J/∂y where the input is the largest, else 0.
+
     >>> import kedja as kj
     >>> Maximum()(kj.tensor([[2.0, 0.0]]), kj.tensor([[1.0, 5.0]])).tolist()
     [[2.0, 5.0]]
@@ -120,6 +129,8 @@ class Maximum(_Merge):
 
 class Minimum(_Merge):
     """y = min(x₁, x₂, …), element by element; inputs that tie share the gradient. Shapes as in Add.
+
+    Derivative: ∂J/∂x_i = ∂J/∂y where the input is the smallest, else 0.
 
     >>> import kedja as kj
     >>> Minimum()(kj.tensor([[2.0, 0.0]]), kj.tensor([[1.0, 5.0]])).tolist()
@@ -135,6 +146,7 @@ class Dot(_Merge):
     """y = Σ x₁ x₂ over the last axis: how much two vectors agree.
 
     Shapes: two of (n, …, c) → (n, …, 1). Raises ShapeError when they differ.
+    Derivative: ∂J/∂x₁ = x₂ ∂J/∂y, ∂J/∂x₂ = x₁ ∂J/∂y.
 
     >>> import kedja as kj
     >>> Dot()(kj.tensor([[1.0, 2.0]]), kj.tensor([[3.0, 4.0]])).tolist()
@@ -152,10 +164,11 @@ class Dot(_Merge):
 
 
 class Concatenate(_Merge):
-    """The inputs side by side along an axis, the last by default: the end of a dense block (scope 2.7).
+    """y = [x₁, x₂, …], inputs side by side along an axis, by default the last: the end of a dense block (scope 2.7).
 
     Shapes: (n, …, a), (n, …, b), … → (n, …, a + b + …). Raises ShapeError when another axis differs, or the axis is
     that of the examples.
+    Derivative: each input gets its own part of ∂J/∂y.
 
     >>> import kedja as kj
     >>> Concatenate()(kj.ones((1, 2)), kj.zeros((1, 1))).tolist()

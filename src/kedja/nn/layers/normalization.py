@@ -79,6 +79,9 @@ class BatchNorm(_Norm):
     running ← momentum · running + (1 − momentum) · batch, the variance divided by N − 1. In inference, and when the
     layer is frozen (`trainable = False`, its own or that of a model around it), the running ones are used and stay.
     Penalties do not mean γ and β. A Dense or Conv before it needs no bias: μ takes it away (`use_bias=False`).
+    Derivative: with g = ∂J/∂y and h = (x − μ) / √(σ² + ε): ∂J/∂γ = Σ h g, ∂J/∂β = Σ g, and in training, with u = γ
+    g, ∂J/∂x = (u − mean(u) − h · mean(h u)) / √(σ² + ε); in inference μ and σ do not move and ∂J/∂x = u / √(σ² +
+    ε).
     Raises ShapeError in training when a feature has one value only, which has no spread.
     Source: scope 2.7; Ioffe and Szegedy 2015.
 
@@ -172,6 +175,7 @@ class LayerNorm(_Norm):
 
     Shapes: x (…, c) → the same; γ, β have the sizes of the axes that are normalised, the last one or several (`axis`).
     Each row is treated alone, alike in training and inference. Penalties do not mean γ and β.
+    Derivative: as for `BatchNorm` in training, with the means over the features of each example.
     Source: scope 2.7; Ba, Kiros and Hinton 2016.
 
     >>> import kedja as kj
@@ -205,6 +209,8 @@ class RMSNorm(_Norm):
     """y = γ x / √(mean x² + ε): layer normalisation that does not move the mean, over the last axis.
 
     Shapes: x (…, c) → the same; γ (c,). Source: Zhang and Sennrich 2019.
+    Derivative: with h = x / √(mean x² + ε) and u = γ ∂J/∂y: ∂J/∂x = (u − h · mean(h u)) / √(mean x² + ε), ∂J/∂γ = Σ
+    h ∂J/∂y.
 
     >>> import kedja as kj
     >>> RMSNorm()(kj.tensor([[1.0, 7.0]])).numpy().round(2)
@@ -234,6 +240,7 @@ class GroupNorm(_Norm):
 
     Shapes: x (n, *spatial, c) → the same; γ, β (c,). The c channels are cut into `groups` groups of neighbours.
     Alike in training and inference, so it serves where batches are too small for BatchNorm.
+    Derivative: as for `BatchNorm` in training, with the means over each group.
     Raises ShapeError unless the groups divide the channels. Source: scope 2.7; Wu and He 2018.
 
     >>> import kedja as kj
@@ -273,6 +280,7 @@ class InstanceNorm(_Norm):
     """y = γ (x − μ) / √(σ² + ε) + β, with μ and σ² of each example and channel, over all positions.
 
     Shapes: x (n, *spatial, c) → the same; γ, β (c,). Raises ShapeError without a spatial axis, where x − μ is 0.
+    Derivative: as for `BatchNorm` in training, with the means over the positions of each channel.
     Source: Ulyanov, Vedaldi and Lempitsky 2016.
 
     >>> import kedja as kj

@@ -10,7 +10,7 @@ import numpy as np
 
 from kedja.errors import DataError, ShapeError
 
-__all__ = ["Number", "as_momentum", "as_rate", "as_spread", "whole"]
+__all__ = ["Number", "as_momentum", "as_rate", "as_rate_or_none", "as_spread", "whole"]
 
 
 class Number:
@@ -23,7 +23,7 @@ class Number:
     {'class': 'Dropout', 'rate': 0.25}
     """
 
-    def __init__(self, check: Callable[[str, Any], float]) -> None:
+    def __init__(self, check: Callable[[str, Any], Any]) -> None:
         self.check = check
         self.name = ""
 
@@ -35,10 +35,10 @@ class Number:
 
     def __set__(self, layer: Any, value: Any) -> None:
         number = self.check(f"{type(layer).__name__}: {self.name}", value)
-        known = layer.__dict__.get(self.name)
+        changed = self.name in layer.__dict__ and layer.__dict__[self.name] != number
         layer.__dict__[self.name] = number
         arguments = layer.__dict__.get("_arguments", {})
-        if (known is not None and known != number) or self.name in arguments:
+        if changed or self.name in arguments:
             arguments[self.name] = number
 
 
@@ -60,6 +60,11 @@ def as_rate(what: str, value: Any) -> float:
     return number
 
 
+def as_rate_or_none(what: str, value: Any) -> Any:
+    """A probability of dropping, or None for no dropping at all."""
+    return None if value is None else as_rate(what, value)
+
+
 def as_spread(what: str, value: Any) -> float:
     """A standard deviation: finite, at least 0."""
     number = _real(value)
@@ -74,7 +79,7 @@ def as_momentum(what: str, value: Any) -> float:
     if not 0 <= number <= 1:
         raise DataError(
             f"{what} is the share of the running average that is kept, from 0 to 1; got {value!r}. "
-            "(PyTorch's momentum is 1 minus this one.)"
+            "(PyTorch's momentum is 1 minus this one; the number of features is found at the first call.)"
         )
     return number
 

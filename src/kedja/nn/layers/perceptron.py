@@ -31,6 +31,7 @@ class Perceptron(Dense):
     longest (x, 1) and γ the margin (Novikoff 1962); if none does, as for XOR, it never rests. Weights start at 0, so ε
     only scales them. Several units are several perceptrons side by side.
     Shapes: x (…, n_in) → ŷ (…, units); W (n_in, units); b (units,).
+    Derivative: ∂ŷ/∂z is taken as 1, with z = x W + b, where the true one is 0; so ∂J/∂W = xᵀ ∂J/∂ŷ.
     Raises ShapeError as Dense does. Source: scope 2.1; Rosenblatt 1958.
 
     >>> import kedja as kj

@@ -52,10 +52,12 @@ class _MaxPool(_Pool):
 
 
 class MaxPool1D(_MaxPool):
-    """The largest number of each window of steps; the first of several largest gets the gradient.
+    """y[n, p, c] = max(x[n, s·p + d·q − before, c]) over q: the largest number of each window of steps.
 
     Shapes: x (N, n, C) → (N, m, C), m = ⌊(n + before + after − dilation·(size − 1) − 1) / stride⌋ + 1.
     The stride is the size unless given; padding never wins.  Source: scope 2.6; Ranzato et al. 2007.
+    Derivative: ∂J/∂x gets ∂J/∂y at the place of the largest (the first of several), and 0 elsewhere; windows that
+    overlap add up.
 
     >>> import kedja as kj
     >>> MaxPool1D(2)(kj.tensor([[[1.0], [5.0], [3.0], [2.0]]])).numpy().ravel().tolist()
@@ -66,7 +68,9 @@ class MaxPool1D(_MaxPool):
 
 
 class MaxPool2D(_MaxPool):
-    """The largest number of each window of an image, as `MaxPool1D` along two axes.
+    """y[n, i, j, c] = max(x[n, s·i + p, s·j + q, c]), the largest of each window of an image: else as `MaxPool1D`.
+
+    Derivative: as for `MaxPool1D`.
 
     >>> import kedja as kj
     >>> MaxPool2D(3, stride=2, padding="same")(kj.zeros((1, 7, 8, 4))).shape
@@ -77,7 +81,9 @@ class MaxPool2D(_MaxPool):
 
 
 class MaxPool3D(_MaxPool):
-    """The largest number of each window of a volume, as `MaxPool1D` along three axes.
+    """y = max(x) of each window of a volume, as `MaxPool1D` along three axes.
+
+    Derivative: as for `MaxPool1D`.
 
     >>> import kedja as kj
     >>> MaxPool3D(2)(kj.zeros((1, 4, 6, 8, 2))).shape
@@ -103,9 +109,10 @@ class _AveragePool(_Pool):
 
 
 class AveragePool1D(_AveragePool):
-    """The mean of each window of steps, over its elements; with `count_padding` padding counts as zeros among them.
+    """y[n, p, c] = (1/m) Σ x[n, s·p + d·q − before, c]: the mean of each window of steps, over its m elements.
 
     Shapes as for `MaxPool1D`.  Source: scope 2.6; LeCun et al. 1998.
+    Derivative: ∂J/∂x gets ∂J/∂y / m at each of the m elements of the window; windows that overlap add up.
 
     >>> import kedja as kj
     >>> AveragePool1D(2)(kj.tensor([[[1.0], [5.0], [3.0], [2.0]]])).numpy().ravel().tolist()
@@ -116,7 +123,9 @@ class AveragePool1D(_AveragePool):
 
 
 class AveragePool2D(_AveragePool):
-    """The mean of each window of an image, as `AveragePool1D` along two axes.
+    """y = (1/m) Σ x over each window of an image, as `AveragePool1D` along two axes.
+
+    Derivative: as for `AveragePool1D`.
 
     >>> import kedja as kj
     >>> AveragePool2D(2)(kj.zeros((1, 28, 28, 6))).shape
@@ -127,7 +136,9 @@ class AveragePool2D(_AveragePool):
 
 
 class AveragePool3D(_AveragePool):
-    """The mean of each window of a volume, as `AveragePool1D` along three axes.
+    """y = (1/m) Σ x over each window of a volume, as `AveragePool1D` along three axes.
+
+    Derivative: as for `AveragePool1D`.
 
     >>> import kedja as kj
     >>> AveragePool3D((1, 2, 2))(kj.zeros((1, 4, 6, 8, 2))).shape
@@ -152,7 +163,9 @@ class _GlobalPool(Layer):
 
 
 class GlobalMaxPool(_GlobalPool):
-    """The largest number of each channel: (N, *sizes, C) → (N, C), in any number of dimensions (scope 2.6).
+    """y[n, c] = max(x[n, …, c]), the largest of each channel: (N, *sizes, C) → (N, C), for any sizes (scope 2.6).
+
+    Derivative: ∂J/∂x is ∂J/∂y at the places of the largest, which share it if there are several, and 0 elsewhere.
 
     >>> import kedja as kj
     >>> GlobalMaxPool()(kj.zeros((2, 7, 7, 64))).shape
@@ -164,7 +177,9 @@ class GlobalMaxPool(_GlobalPool):
 
 
 class GlobalAveragePool(_GlobalPool):
-    """The mean of each channel: (N, *sizes, C) → (N, C), in any number of dimensions (scope 2.6; Lin et al. 2014).
+    """y[n, c] = (1/m) Σ x[n, …, c], the mean of each channel: (N, *sizes, C) → (N, C) (scope 2.6; Lin et al. 2014).
+
+    Derivative: ∂J/∂x = (1/m) ∂J/∂y at each of the m places.
 
     >>> import kedja as kj
     >>> GlobalAveragePool(keepdims=True)(kj.zeros((2, 5, 64))).shape

@@ -24,6 +24,7 @@ class PositionalEncoding(Layer):
     """y = x + P with P[t, 2i] = sin(t / base^(2i/d)) and P[t, 2i+1] = cos(t / base^(2i/d)): waves from fast to slow.
 
     Shapes: x (N, steps, d) → the same; any number of steps. `scale` multiplies P.
+    Derivative: ∂J/∂x = ∂J/∂y.
     Raises ShapeError when x is no sequence.
     Source: Vaswani et al. 2017.
 
@@ -56,8 +57,9 @@ def waves(steps: int, features: int, base: float = 10_000.0, dtype: DType | type
 
 
 class LearnedPositionalEncoding(Layer):
-    """y = x + P[: steps], where P (longest, features) is learned like any other weight.
+    """y[t] = x[t] + P[t], where P (longest, features) is learned like any other weight.
 
+    Derivative: ∂J/∂x = ∂J/∂y, ∂J/∂P[t] = Σ ∂J/∂y[t] over the rows.
     Raises ShapeError when x is no sequence, or has more than `longest` steps.
     Source: Gehring et al. 2017; Devlin et al. 2018.
 

@@ -145,6 +145,8 @@ class SimpleRNN(Recurrent):
     """The plain recurrent layer, h′ = f(x W + b + h U). Inputs, outputs and options: `Recurrent`.
 
     Parameters: kernel W (features, units), recurrent U (units, units), bias b (units,).
+    Derivative: backpropagation through time: with g = ∂J/∂h′ ⊙ f′, which comes from the output and from the next
+    step: ∂J/∂W += xᵀ g, ∂J/∂U += hᵀ g, ∂J/∂b += Σ g, ∂J/∂h = g Uᵀ.
     Source: Elman 1990.
 
     >>> import kedja as kj
@@ -164,6 +166,8 @@ class LSTM(Recurrent):
     Inputs, outputs and options: `Recurrent`; the state is (h, c). `activation` stands for tanh, `recurrent_activation`
     for σ. With `unit_forget_bias` the bias of f starts at 1, so that c is kept at first.
     Parameters: kernel W (features, 4 units), recurrent U (units, 4 units), bias b (4 units,).
+    Derivative: backpropagation through time, through the gates; ∂J/∂c = σ(f) ⊙ ∂J/∂c′ is what keeps it from
+    vanishing.
     Source: Hochreiter and Schmidhuber 1997; the forget gate Gers et al. 2000, its bias Jozefowicz et al. 2015.
 
     >>> import kedja as kj
@@ -218,6 +222,8 @@ class GRU(Recurrent):
     `reset_after=False` is the form of the paper: n₊ = (s ⊙ h) Uₙ, with one bias.
     Inputs, outputs and options: `Recurrent`. `activation` stands for tanh, `recurrent_activation` for σ.
     Parameters: kernel W (features, 3 units), recurrent U (units, 3 units), bias b and recurrent_bias b′ (3 units,).
+    Derivative: backpropagation through time, through the gates; ∂J/∂h has the part u ⊙ ∂J/∂h′, which passes
+    unchanged where u is 1.
     Source: Cho et al. 2014; `reset_after` as in cuDNN.
 
     >>> import kedja as kj

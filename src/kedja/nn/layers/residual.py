@@ -23,6 +23,7 @@ class Residual(Layer):
     Shapes: x (n, …, a) → y, the shape of g(x). Where g changes it, `projection="auto"` makes p a Dense without bias on
     the last axis (a 1×1 convolution), after taking every s-th position where g strides by s; a Layer is used as p;
     None refuses. `activation` f comes after the sum. Several layers in a row are one: `Residual(kj.Sequential([…]))`.
+    Derivative: with d = ∂J/∂y ⊙ f′: ∂J/∂x = d + what g sends back of d, so that d passes even where g is flat.
     Raises ShapeError when g's output does not fit x and p may not or cannot mend it.
     Source: scope 2.7, 7; He et al. 2016.
 

@@ -40,6 +40,8 @@ class _Scaling(Layer):
 class Normalize(_Scaling):
     """y = (x − mean) / std, column by column (scope 6).
 
+    Derivative: ∂J/∂x = ∂J/∂y / std.
+
     >>> import kedja as kj
     >>> Normalize().adapt([[0.0], [2.0]])(kj.tensor([[4.0]])).numpy().tolist()
     [[3.0]]
@@ -51,6 +53,8 @@ class Normalize(_Scaling):
 
 class Denormalize(_Scaling):
     """y = mean + std · z: the output in the units of the targets, while the loss is taken in standard units.
+
+    Derivative: ∂J/∂z = std · ∂J/∂y.
 
     >>> import kedja as kj
     >>> Denormalize().adapt([[10.0], [30.0]])(kj.tensor([[1.0]])).numpy().tolist()

@@ -17,6 +17,8 @@ __all__ = ["Crop", "Flatten", "Pad", "Permute", "Reshape", "Upsample"]
 class Flatten(Layer):
     """All axes but the first made one: (n, a, b, …) → (n, a·b·…).
 
+    Derivative: ∂J/∂y in the shape of x.
+
     >>> import kedja as kj
     >>> Flatten()(kj.zeros((5, 28, 28, 1))).shape
     (5, 784)
@@ -30,6 +32,8 @@ class Flatten(Layer):
 
 class Reshape(Layer):
     """Each example in another shape: (n, …) → (n, *shape); one size may be -1.
+
+    Derivative: ∂J/∂y in the shape of x.
 
     >>> import kedja as kj
     >>> Reshape((28, 28, 1))(kj.zeros((5, 784))).shape
@@ -50,6 +54,7 @@ class Permute(Layer):
     """The axes of each example in another order: axis i of y is axis order[i] of x, counted from 1 after the rows.
 
     Shapes: `Permute((2, 1))`: (n, a, b) → (n, b, a). Raises ShapeError unless every axis is named once.
+    Derivative: ∂J/∂y with its axes put back.
 
     >>> import kedja as kj
     >>> Permute((3, 1, 2))(kj.zeros((5, 28, 20, 1))).shape
@@ -73,10 +78,11 @@ class Permute(Layer):
 
 
 class Pad(Layer):
-    """Zeros around every example: along the axes between rows and channels.
+    """Zeros around every example, y[n, before + i, c] = x[n, i, c]: along the axes between rows and channels.
 
     Shapes: (n, *spatial, c) → (n, *(before + s + after), c). `widths` is one number for all sides, or for each spatial
     axis a number or a pair (before, after). Raises ShapeError when they do not fit the input.
+    Derivative: ∂J/∂y without its rim.
 
     >>> import kedja as kj
     >>> Pad(2)(kj.zeros((5, 28, 28, 1))).shape, Pad([(1, 0)])(kj.zeros((5, 7, 3))).shape
@@ -92,9 +98,10 @@ class Pad(Layer):
 
 
 class Crop(Layer):
-    """Every example without its rim: the opposite of `Pad`, with the same `widths`.
+    """Every example without its rim, y[n, i, c] = x[n, before + i, c]: the opposite of `Pad`, with the same `widths`.
 
     Shapes: (n, *spatial, c) → (n, *(s − before − after), c). Raises ShapeError when nothing would be left.
+    Derivative: ∂J/∂y with zeros around it.
 
     >>> import kedja as kj
     >>> Crop((1, (0, 2)))(kj.zeros((5, 8, 9, 3))).shape
@@ -118,9 +125,10 @@ class Crop(Layer):
 
 
 class Upsample(Layer):
-    """Every position repeated `size` times along each spatial axis (nearest neighbour).
+    """Every position repeated `size` times along each spatial axis: y[n, i, c] = x[n, ⌊i/size⌋, c] (nearest neighbour).
 
     Shapes: (n, *spatial, c) → (n, *(s · size), c). `size` is a whole number, or one for each spatial axis.
+    Derivative: ∂J/∂x = Σ ∂J/∂y over the copies of each position.
     Raises ShapeError when the sizes do not fit the input.
 
     >>> import kedja as kj

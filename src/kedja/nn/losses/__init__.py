@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kedja.elsewhere import missing
 from kedja.errors import one_of
 from kedja.nn.losses.distances import MAE, MSE, SAE, SSE, CosineDistance, HalfSSE, Huber, LogCosh
 from kedja.nn.losses.likelihoods import (
@@ -112,3 +113,7 @@ def get(loss: Any, **options: Any) -> Loss:
         if option not in (*kind.options, "reduction"):
             raise one_of(f"option of {name}", option, (*kind.options, "reduction"))
     return kind(**options)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

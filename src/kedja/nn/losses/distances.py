@@ -15,6 +15,7 @@ class MSE(Loss):
     """Mean squared error, ℓ = (1/m) Σ (t − y)². Source: scope 3.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = (2/m)(y − t).
 
     >>> import kedja as kj
     >>> kj.losses.MSE()([[0.0, 0.0]], kj.tensor([[1.0, 2.0]])).item()
@@ -31,6 +32,7 @@ class SSE(Loss):
     """Sum of squared errors, ℓ = Σ (t − y)² over the outputs; with reduction="sum" the notes' RSS. Source: scope 3.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = 2 (y − t).
 
     >>> import kedja as kj
     >>> kj.losses.SSE()([[0.0, 0.0]], kj.tensor([[1.0, 2.0]])).item()
@@ -44,9 +46,10 @@ class SSE(Loss):
 
 
 class HalfSSE(Loss):
-    """Half the sum of squared errors, ℓ = ½ Σ (t − y)², whose derivative is y − t. Source: scope 3.
+    """Half the sum of squared errors, ℓ = ½ Σ (t − y)². Source: scope 3.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = y − t.
 
     >>> import kedja as kj
     >>> kj.losses.HalfSSE()([[0.0, 0.0]], kj.tensor([[1.0, 2.0]])).item()
@@ -61,9 +64,10 @@ class HalfSSE(Loss):
 
 # --- absolute values ------------------------------------------------------------------------------------------------
 class MAE(Loss):
-    """Mean absolute error, ℓ = (1/m) Σ |t − y|; its derivative at t = y is 0. Source: scope 3.
+    """Mean absolute error, ℓ = (1/m) Σ |t − y|. Source: scope 3.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = (1/m) sign(y − t), 0 at t = y.
 
     >>> import kedja as kj
     >>> kj.losses.MAE()([[0.0, 0.0]], kj.tensor([[1.0, -2.0]])).item()
@@ -80,6 +84,7 @@ class SAE(Loss):
     """Sum of absolute errors, ℓ = Σ |t − y| over the outputs. Source: scope 3.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = sign(y − t), 0 at t = y.
 
     >>> import kedja as kj
     >>> kj.losses.SAE()([[0.0, 0.0]], kj.tensor([[1.0, -2.0]])).item()
@@ -99,6 +104,7 @@ class Huber(Loss):
     With r = y − t: ½ r² where |r| ≤ δ, and δ (|r| − ½ δ) elsewhere.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ, DataError for a δ that is not above 0.
+    Derivative: ∂ℓ/∂y = (1/m) max(−δ, min(y − t, δ)).
 
     >>> import kedja as kj
     >>> kj.losses.Huber(delta=1.0, reduction="none")([[0.0], [0.0]], kj.tensor([[1.0], [3.0]])).numpy().tolist()
@@ -122,6 +128,7 @@ class LogCosh(Loss):
     """ℓ = (1/m) Σ ln cosh(y − t): about ½ r² for small errors and |r| − ln 2 for large ones, without a kink.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ. Source: Green 1990.
+    Derivative: ∂ℓ/∂y = (1/m) tanh(y − t).
 
     >>> import kedja as kj
     >>> round(kj.losses.LogCosh()([[0.0]], kj.tensor([[1000.0]])).item(), 3)
@@ -142,6 +149,7 @@ class CosineDistance(Loss):
     ℓ = 1 − Σ t y / (‖t‖ ‖y‖), averaged over further axes. (Keras's CosineSimilarity is this minus 1.)
 
     Shapes: t and y (n, …, m) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = (c ŷ − t̂) / ‖y‖, with t̂ and ŷ of length 1 and c = Σ t̂ ŷ their cosine.
 
     >>> import kedja as kj
     >>> kj.losses.CosineDistance()([[0.0, 2.0]], kj.tensor([[3.0, 0.0]])).item()

@@ -65,12 +65,13 @@ class Likelihood(Loss):
 
 # --- yes or no ------------------------------------------------------------------------------------------------------
 class BinaryCrossEntropy(Likelihood):
-    """ℓ = −(1/m) Σ (t ln a + (1 − t) ln(1 − a)); from logits z: softplus(z) − t z, with derivative σ(z) − t.
+    """ℓ = −(1/m) Σ (t ln a + (1 − t) ln(1 − a)); from logits z: (1/m) Σ (softplus(z) − t z).
 
     `label_smoothing` s puts t (1 − s) + s/2 for t. Certain and wrong costs −ln of the smallest number, not infinity.
 
     Shapes: t and y (n, …), or labels (n,) for one output (n, 1) → ℓ (n,). Raises ShapeError when they differ or when
     the outputs end in a softmax, DataError for targets or probabilities outside 0…1. Source: scope 3.
+    Derivative: ∂ℓ/∂a = (1/m) (a − t) / (a (1 − a)); ∂ℓ/∂z = (1/m) (σ(z) − t).
 
     >>> import kedja as kj
     >>> round(kj.losses.BinaryCrossEntropy(from_logits=False)([[1.0]], kj.tensor([[0.1]])).item(), 4)
@@ -121,7 +122,7 @@ class BinaryCrossEntropy(Likelihood):
 
 # --- classes that exclude each other --------------------------------------------------------------------------------
 class CrossEntropy(Likelihood):
-    """ℓ = −Σ t ln a over the classes; from logits z: −Σ t (z − ln Σ eᶻ), with derivative softmax(z) − t.
+    """ℓ = −Σ t ln a over the classes; from logits z: −Σ t (z − ln Σ eᶻ).
 
     `label_smoothing` s puts t (1 − s) + s/classes for t. Certain and wrong costs −ln of the smallest number, not
     infinity. Further axes (the steps of a sequence, the pixels of an image) are averaged.
@@ -129,6 +130,7 @@ class CrossEntropy(Likelihood):
     Shapes: labels (n, …) or distributions such as one-hot rows (n, …, classes), y (n, …, classes) → ℓ (n,). Raises
     ShapeError when they do not fit or there is a single class, DTypeError for labels that are floats, DataError for
     labels out of range and for rows that do not add up to 1. Source: scope 3; label smoothing: Szegedy et al. 2016.
+    Derivative: ∂ℓ/∂a = −t / a; ∂ℓ/∂z = softmax(z) − t, where t adds up to 1.
 
     >>> import kedja as kj
     >>> round(kj.losses.CrossEntropy()(kj.tensor([2], dtype="int64"), kj.tensor([[0.0, 0.0, 0.0, 0.0]])).item(), 4)
@@ -176,6 +178,7 @@ class KLDivergence(Likelihood):
 
     Shapes: t and y (n, …, classes) → ℓ (n,). Raises ShapeError when they differ, DataError for rows that do not add up
     to 1. Source: Kullback and Leibler 1951; scope 3.
+    Derivative: ∂ℓ/∂p = −t / p; by logits ∂ℓ/∂z = softmax(z) − t.
 
     >>> import kedja as kj
     >>> p = kj.tensor([[0.5, 0.5]])
@@ -221,6 +224,7 @@ class Poisson(Loss):
     pre-activation z is used, eᶻ − t z, with derivative λ − t.
 
     Shapes: t and y (n, …) → ℓ (n,). Raises ShapeError when they differ, DataError for counts below 0.
+    Derivative: ∂ℓ/∂λ = (1/m) (1 − t / λ); behind an exponential ∂ℓ/∂z = (1/m) (λ − t).
 
     >>> import kedja as kj
     >>> kj.losses.Poisson()([[3.0]], kj.tensor([[1.0]])).item()

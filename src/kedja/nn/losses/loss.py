@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.elsewhere import Answering
 from kedja.errors import DataError, ShapeError, one_of
 from kedja.graph.dtypes import is_float
 from kedja.graph.node import CONSTANT, Array, Tensor, tensor
@@ -19,7 +20,7 @@ __all__ = ["Loss", "OfYourOwn", "fitted", "number", "rows_of"]
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class Loss:
+class Loss(Answering):
     """A loss: `formula` gives one number per row, ℓ; calling it gives their mean.
 
     `reduction`: "mean" is Σwℓ/Σw over the examples; "sum" is Σwℓ, the notes' sum over the data set; "none" is wℓ, row

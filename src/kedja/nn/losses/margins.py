@@ -22,6 +22,7 @@ class Hinge(Loss):
     The output is a score: its sign is the class, so the last layer has no activation (or tanh).
 
     Shapes: t and y (n, …), or labels (n,) for one output (n, 1) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = −t / m where t y < 1, else 0.
 
     >>> import kedja as kj
     >>> kj.losses.Hinge()([[1.0], [-1.0]], kj.tensor([[0.5], [-3.0]])).item()
@@ -61,6 +62,7 @@ class SquaredHinge(Hinge):
     """ℓ = (1/m) Σ max(0, 1 − t y)²: as hinge, without the kink.
 
     Shapes: t and y (n, …), or labels (n,) for one output (n, 1) → ℓ (n,). Raises ShapeError when they differ.
+    Derivative: ∂ℓ/∂y = −(2/m) t max(0, 1 − t y).
 
     >>> import kedja as kj
     >>> kj.losses.SquaredHinge()([[1.0], [-1.0]], kj.tensor([[0.5], [-3.0]])).item()
@@ -79,6 +81,7 @@ class CategoricalHinge(Loss):
     (Keras's loss of this name has max(0, maxⱼ yⱼ) for maxⱼ yⱼ: it differs where all wrong scores are negative.)
 
     Shapes: labels (n, …) or one-hot rows (n, …, classes), y (n, …, classes) → ℓ (n,), averaged over further axes.
+    Derivative: where ℓ > 0: ∂ℓ/∂y_k = −1, and 1 for the largest wrong class; else 0.
     Raises ShapeError when they do not fit, DTypeError for labels that are floats.
 
     >>> import kedja as kj
