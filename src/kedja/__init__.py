@@ -54,6 +54,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "numeric_gradient", "simplify", "value_and_grad", "vjp",
     ),
     "kedja.engines": ("compile",),
+    "kedja.explain": ("critical_points", "paths"),
     "kedja.nn": ("Input", "Model", "Module", "Sequential"),
     "kedja.train": ("History", "find_learning_rate"),
     "kedja.formats": ("load",),

@@ -20,11 +20,11 @@ def refusal(capsys, *words):
     return told.err
 
 
-def test_bare_command_names_five_things_to_try(capsys):
-    """Without any word it greets and shows five commands that exist."""
+def test_bare_command_names_things_to_try(capsys):
+    """Without any word it greets and shows six commands that exist."""
     assert main([]) == 0
     tried = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  kedja")]
-    assert len(tried) == 5 and set(tried) <= {"train", "evaluate", "predict", "data"}
+    assert len(tried) == 6 and set(tried) <= {"train", "evaluate", "predict", "data", "derive"}
 
 
 def test_version(capsys):

