@@ -118,6 +118,11 @@ class Exponential(Schedule):
     def __init__(self, rate: float, steps: float = 1, factor: float = 0.99) -> None:
         self.rate = above("Exponential", "rate", rate)
         self.steps = above("Exponential", "steps", steps)
+        if self.steps < 1:
+            raise DataError(
+                f"Exponential: steps is after how many steps the rate is multiplied by the factor, at least 1; got "
+                f"{steps!r}. Was the factor meant? Exponential({rate!r}, factor={steps!r})"
+            )
         self.factor = above("Exponential", "factor", factor)
 
     def formula(self, k: Tensor) -> Tensor:
