@@ -1,48 +1,65 @@
-"""What all tests share: the record of which outside judge each generated case was held against."""
+"""What all tests share: the record of which outside judge each item of the catalogue was held against."""
 
 import os
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
+from oracles.table import KEY, gathered, lines, missing, read, write
+
 os.environ.setdefault("KEDJA_COMPILE_CACHE", "0")  # programs are compiled anew, not taken from an earlier run's disk
+os.environ.setdefault("KERAS_BACKEND", "torch")  # one for all files of a process; it computes in float64 where asked
 settings.register_profile("seeded", derandomize=True)  # --hypothesis-profile=default draws new examples every time
 settings.load_profile("seeded")
-KEY = "judged"
 
 
 @pytest.fixture
 def judged(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Write down that `cases` cases of `item` agreed with `oracle`, the worst up to `error`; shown at the end."""
-    return lambda oracle, item, cases=1, error=None: record_property(KEY, [oracle, item, cases, error])
+    """Write down that `cases` cases of `item`, as "losses/mse", agreed with `oracle`, the worst up to `error`.
+
+    Shown at the end of a run, and kept in docs/oracles.json by --write-oracles.
+    """
+
+    def note(oracle: str, item: str, cases: int = 1, error: float | None = None) -> None:
+        # Plain numbers: the record travels between processes.
+        record_property(KEY, [oracle, item, int(cases), None if error is None else float(error)])
+
+    return note
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--write-oracles, for a run of the whole suite."""
+    parser.addoption("--write-oracles", action="store_true", help="keep the table of oracles in docs/oracles.json")
+
+
+def whole(config: pytest.Config) -> bool:
+    """Whether this run is of the whole suite, but perhaps for the long tests."""
+    asked = [config.getoption(name, None) for name in ("keyword", "lf", "deselect", "collectonly", "maxfail")]
+    paths = config.args == config.getini("testpaths")
+    return paths and not any(asked) and config.getoption("markexpr") in ("", "not long")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A whole run, passed, in which an item of the catalogue met no oracle, has failed."""
+    config = session.config
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if hasattr(config, "workerinput") or reporter is None or exitstatus:
+        return
+    table = gathered(reporter.stats.get("passed", []))
+    if whole(config):
+        from docs.catalogue.items import names
+
+        config.without_oracle = missing(table, names())  # type: ignore[attr-defined]
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED if config.without_oracle else exitstatus
+    if config.getoption("--write-oracles"):
+        write(table if whole(config) else {**read(), **table})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which outside judge each item was held against, and how far they were apart at worst.
-
-    User properties travel from xdist's workers with the reports.
-    """
-    cases: Counter[tuple[str, str]] = Counter()
-    errors: dict[tuple[str, str], float] = {}
-    for report in terminalreporter.stats.get("passed", []):
-        for key, value in getattr(report, "user_properties", ()):
-            if key == KEY:
-                oracle, item, number, error = value
-                cases[item, oracle] += number
-                if error is not None:
-                    errors[item, oracle] = max(errors.get((item, oracle), 0.0), float(error))
-    if not cases:
-        return
-    items: dict[str, list[str]] = {}
-    for (item, oracle), number in sorted(cases.items()):
-        worst = f", worst {errors[item, oracle]:.0e}" if (item, oracle) in errors else ""
-        items.setdefault(item, []).append(f"{oracle} ({number}{worst})")
-    for item, judges in items.items():
-        terminalreporter.write_line(f"{item:<28} {'; '.join(judges)}")
-    totals: Counter[str] = Counter()
-    for (_, oracle), number in cases.items():
-        totals[oracle] += number
-    shown = ", ".join(f"{oracle} {number}" for oracle, number in sorted(totals.items()))
-    terminalreporter.write_line(f"judged: {len(items)} items, {sum(totals.values())} cases ({shown})")
+    """The table of oracles, and what of the catalogue is not in it."""
+    table = gathered(terminalreporter.stats.get("passed", []))
+    for line in lines(table) if table else ():
+        terminalreporter.write_line(line)
+    for item in getattr(terminalreporter.config, "without_oracle", ()):
+        terminalreporter.write_line(f"without an oracle: {item}", red=True)

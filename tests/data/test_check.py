@@ -110,6 +110,14 @@ def test_labels_outside_the_classes_are_named(y, classes, message):
         data.check_labels(y, classes)
 
 
+def test_half_precision_is_not_asked_for_more_than_it_has():
+    """Ordinary numbers pass in float16; those that it would all make one do not."""
+    x = np.random.default_rng(0).random((50, 3))
+    data.check_array(x, dtype=np.float16, learning=True)
+    with pytest.raises(DataError, match="differ by less than float16 can tell apart"):
+        data.check_array(1000 + x, dtype=np.float16, learning=True)
+
+
 def test_the_check_costs_little():
     """47 million numbers, as many as in MNIST, are checked in well under a second."""
     x = np.ones((60_000, 784), np.float32)

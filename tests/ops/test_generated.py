@@ -8,6 +8,7 @@ import torch
 
 import kedja as kj
 from kedja.engines import run_graph
+from oracles.closeness import worst
 from oracles.jax_ops import JAX
 from oracles.op_cases import Case, cases, constants, seeded, smooth, tolerance, weighted, weights
 from oracles.perturbation import along, by_perturbation
@@ -30,7 +31,7 @@ def test_announced_shape_and_type_are_those_computed(case, dtype, judged):
     graph, arrays = graph_of(case, dtype)
     found = run_graph(graph, arrays)
     assert [(y.shape, np.asarray(y).dtype) for y in found] == [(t.shape, t.dtype) for t in graph.outputs]
-    judged("shape and type", case.op.name, 1)
+    judged("shape and type", f"ops/{case.op.name}", 1)
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=str)
@@ -45,7 +46,7 @@ def test_stated_derivative_equals_perturbation(case, judged):
         expected = by_perturbation(lambda *xs: run_graph(loss, xs)[0], arrays, i)
         np.testing.assert_allclose(g, expected, rtol=1e-7, atol=1e-8)
         assert g.dtype == np.float64
-    judged("perturbation", case.op.name, len(found))
+        judged("perturbation", f"ops/{case.op.name}", 1, worst(g, expected))
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=str)
@@ -62,7 +63,7 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(case, judged):
     back = [kj.vjp(y, xs, seed=v) for y, v in zip(outputs, seeds, strict=True)]
     reverse = sum(float(np.vdot(g.numpy(), w)) for row in back for g, w in zip(row, ways, strict=True))
     assert forward == pytest.approx(reverse, rel=1e-10, abs=1e-10)
-    judged("forward = reverse", case.op.name, 1)
+    judged("forward = reverse", f"ops/{case.op.name}", 1, worst(forward, reverse))
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=str)
@@ -88,7 +89,7 @@ def test_second_derivative_equals_perturbation_of_the_first(case, judged):
 
     for f, e in zip(found, along(moved, [arrays[i] for i in floats], ways), strict=True):
         np.testing.assert_allclose(f, e, rtol=1e-6, atol=1e-7)
-    judged("second order", case.op.name, len(found))
+        judged("second order", f"ops/{case.op.name}", 1, worst(f, e))
 
 
 def torch_values(case: Case, dtype: str) -> tuple[list, list, object]:
@@ -106,7 +107,7 @@ def test_value_equals_pytorch(case, dtype, judged):
     (found,) = run_graph(graph, arrays)
     expected = torch_values(case, dtype)[2].detach().numpy()
     np.testing.assert_allclose(found, expected, **tolerance(case, dtype))
-    judged("PyTorch value", case.op.name, 1)
+    judged("PyTorch" if dtype == "float64" else "PyTorch float32", f"ops/{case.op.name}", 1, worst(found, expected))
 
 
 @pytest.mark.parametrize("case", [c for c in SMOOTH if c.op.name in TORCH], ids=str)
@@ -122,7 +123,7 @@ def test_gradient_equals_pytorch(case, judged):
     found = run_graph(kj.Graph(graph.inputs, kj.grad(weighted(graph.outputs, [by]), wanted)), arrays)
     for g, leaf in zip(found, leaves, strict=True):
         np.testing.assert_allclose(g, leaf.grad.numpy(), rtol=1e-10, atol=1e-12)
-    judged("PyTorch gradient", case.op.name, len(found))
+        judged("PyTorch", f"ops/{case.op.name}", 1, worst(g, leaf.grad.numpy()))
 
 
 @pytest.mark.parametrize("case", cases(lambda c: c.op.name in JAX), ids=str)
@@ -132,7 +133,9 @@ def test_value_and_gradient_equal_jax(case, judged):
     function, attrs = JAX[case.op.name], case.attrs("float64")
     with jax.enable_x64(True):
         expected = np.asarray(function(*map(jnp.asarray, arrays), **attrs))
-        np.testing.assert_allclose(run_graph(graph, arrays)[0], expected, rtol=1e-11, atol=1e-12)
+        value = run_graph(graph, arrays)[0]
+        np.testing.assert_allclose(value, expected, rtol=1e-11, atol=1e-12)
+        judged("JAX", f"ops/{case.op.name}", 1, worst(value, expected))
         if smooth(case):
             (by,) = weights(graph.outputs, str(case))
             slopes = jax.grad(lambda *xs: (function(*xs, **attrs) * by).sum(), argnums=tuple(case.floats()))
@@ -140,4 +143,4 @@ def test_value_and_gradient_equal_jax(case, judged):
             found = run_graph(kj.Graph(graph.inputs, kj.grad(weighted(graph.outputs, [by]), wanted)), arrays)
             for g, e in zip(found, slopes(*map(jnp.asarray, arrays)), strict=True):
                 np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-12)
-    judged("JAX", case.op.name, 1)
+                judged("JAX", f"ops/{case.op.name}", 1, worst(g, e))

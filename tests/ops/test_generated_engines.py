@@ -9,6 +9,7 @@ import pytest
 import kedja as kj
 from kedja.engines import get_engine
 from kedja.ops.op import OPS
+from oracles.closeness import worst
 from oracles.op_cases import Case, samples_of, smooth, tolerance, weighted, weights
 
 
@@ -43,4 +44,5 @@ def test_xla_equals_reference(name, dtype, judged):
     for case, node, f, e in zip(owners, graph.outputs, found, expected, strict=True):
         assert (f.shape, f.dtype) == (node.shape, node.dtype)
         np.testing.assert_allclose(np.asarray(f), e, **tolerance(case, dtype), err_msg=f"{case}: {node.op}")
-    judged("XLA = reference", name, len(set(map(str, owners))))
+    apart = max(map(worst, found, expected), default=0.0) if dtype == "float64" else None
+    judged("XLA = reference", f"ops/{name}", len(set(map(str, owners))), apart)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kedja.optim import Adam, Adamax, AdamW, Lion
+from oracles.closeness import worst
 from oracles.optimisers import by_keras, by_ours, by_ours_together, by_torch, by_torch_together
 
 RNG = np.random.default_rng(10)
@@ -28,10 +29,12 @@ RATES = [0.1 / (1 + k) for k in range(100)]
     ],
     ids=repr,
 )
-def test_steps_of_torch(ours, name, options):
+def test_steps_of_torch(ours, name, options, judged):
     """ε of Adam stands where ours does; PyTorch's Adamax adds it to |g|, so it is left out there."""
     theirs = by_torch(name, START, GRADIENTS, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS), theirs, rtol=1e-9, atol=1e-12)
+    found = by_ours(ours, START, GRADIENTS)
+    np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-12)
+    judged("PyTorch", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 @pytest.mark.parametrize(
@@ -45,10 +48,12 @@ def test_steps_of_torch(ours, name, options):
     ],
     ids=repr,
 )
-def test_steps_of_keras_while_the_rate_falls(ours, name, options):
+def test_steps_of_keras_while_the_rate_falls(ours, name, options, judged):
     """The rate scales the decay of weights too."""
     theirs = by_keras(name, START, GRADIENTS, RATES, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS, RATES), theirs, rtol=1e-6, atol=1e-6)
+    found = by_ours(ours, START, GRADIENTS, RATES)
+    np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-6)
+    judged("Keras", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 @pytest.mark.parametrize(("rule", "name"), [(AdamW(0.1, weight_decay=0.5), "AdamW"), (Lion(0.1, weight_decay=0.5), "")])

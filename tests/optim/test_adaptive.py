@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kedja.optim import Adadelta, Adagrad, RMSProp
+from oracles.closeness import worst
 from oracles.optimisers import by_keras, by_ours, by_torch
 
 RNG = np.random.default_rng(9)
@@ -37,10 +38,12 @@ TINY = 1e-30  # where δ stands makes no difference then
     ],
     ids=repr,
 )
-def test_steps_of_torch(ours, name, options):
+def test_steps_of_torch(ours, name, options, judged):
     """RMSProp with its bias corrected is PyTorch's Adam with β₁ = 0; without, PyTorch's RMSprop."""
     theirs = by_torch(name, START, GRADIENTS, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS), theirs, rtol=1e-9, atol=1e-12)
+    found = by_ours(ours, START, GRADIENTS)
+    np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-12)
+    judged("PyTorch", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
@@ -80,10 +83,12 @@ def test_centred_and_corrected(momentum):
     ],
     ids=repr,
 )
-def test_steps_of_keras_while_the_rate_falls(ours, name, options):
+def test_steps_of_keras_while_the_rate_falls(ours, name, options, judged):
     """Keras has δ inside the root: equal where δ is next to nothing, and in Adadelta, where ours is inside too."""
     theirs = by_keras(name, START, GRADIENTS, RATES, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS, RATES), theirs, rtol=1e-6, atol=1e-6)
+    found = by_ours(ours, START, GRADIENTS, RATES)
+    np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-6)
+    judged("Keras", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 def test_adagrad_by_hand():

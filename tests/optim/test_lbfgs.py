@@ -10,6 +10,7 @@ from kedja.errors import DataError, DivergedError
 from kedja.optim import LBFGS, minimize
 from kedja.optim.minimizer import Point
 from kedja.optim.wolfe import Trial, strong_wolfe
+from oracles.closeness import worst
 from oracles.optimisers import by_torch_lbfgs
 
 torch.set_num_threads(1)
@@ -62,7 +63,7 @@ def problems(name):
 @pytest.mark.parametrize(
     "options", [{"lr": 1.0}, {"lr": 1.0, "history_size": 2}, {"lr": 0.3, "history_size": 5}], ids=str
 )
-def test_path_of_torch(name, options, engine):
+def test_path_of_torch(name, options, engine, judged):
     """Twenty-five iterations, point by point to 1e-6, with as many evaluations."""
     ours, theirs, start = problems(name)
     rule = LBFGS(options["lr"], options.get("history_size", 10))
@@ -70,12 +71,13 @@ def test_path_of_torch(name, options, engine):
     found = minimize(ours, start, rule, iterations=25, dtype="float64", engine=engine, path=True)
     for a, b in zip(found.path, path, strict=False):
         np.testing.assert_allclose(a, b, atol=1e-6)
+        judged("PyTorch", "optimisers/LBFGS", 1, worst(a, b))
     if found.iterations == 25:
         assert found.evaluations == asked
 
 
 @pytest.mark.parametrize("name", ["quadratic", "logistic", "rosenbrock", "rosenbrock in 10"])
-def test_minimum_of_scipy(name):
+def test_minimum_of_scipy(name, judged):
     """The minimum is the one of SciPy's L-BFGS-B, to 1e-5."""
     ours, theirs, start = problems(name)
 
@@ -90,6 +92,7 @@ def test_minimum_of_scipy(name):
     )
     found = minimize(ours, start, LBFGS(change_tolerance=0), dtype="float64", engine="reference")
     np.testing.assert_allclose(found.x, best.x, atol=1e-5)
+    judged("SciPy, the minimum", "optimisers/LBFGS", 1, worst(found.x, best.x))
     assert found.value == pytest.approx(best.fun, abs=1e-9)
 
 

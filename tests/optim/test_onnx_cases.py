@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kedja.optim import Adagrad, Adam, Momentum, Nesterov
+from oracles.closeness import worst
 from oracles.optimisers import by_ours_together
 
 
@@ -36,7 +37,7 @@ def test_all_seven_are_here():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_onnx_case(case):
+def test_onnx_case(case, judged):
     """New parameters and new slots are those of the case."""
     node = case.model.graph.node[0]
     attrs = {a.name: a.s.decode() if a.s else a.f for a in node.attribute}
@@ -66,5 +67,6 @@ def test_onnx_case(case):
     expected = [outputs[i : i + n] for i in range(0, len(outputs), n)]
     for i in range(n):
         np.testing.assert_allclose(found[f"x{i}"], expected[0][i], rtol=1e-6)
+        judged("ONNX float32", f"optimisers/{type(rule).__name__}", 1, worst(found[f"x{i}"], expected[0][i]))
         for name, sign, values in zip(names, signs, expected[1:], strict=True):
             np.testing.assert_allclose(found[f"optimizer.x{i}.{name}"] / sign, values[i], rtol=1e-5)

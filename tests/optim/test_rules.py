@@ -5,6 +5,7 @@ import pytest
 
 import kedja as kj
 from kedja.optim import SGD, GradientDescent, Momentum, Nesterov
+from oracles.closeness import worst
 from oracles.optimisers import by_keras, by_ours, by_torch
 
 RNG = np.random.default_rng(8)
@@ -25,10 +26,12 @@ RATES = [0.1 / (1 + k) for k in range(100)]
     ],
     ids=repr,
 )
-def test_steps_of_torch(ours, options):
+def test_steps_of_torch(ours, options, judged):
     """At a constant rate PyTorch's momentum, whose velocity is −v/ε, moves as ours."""
     theirs = by_torch("SGD", START, GRADIENTS, lr=ours.learning_rate, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS), theirs, rtol=1e-9, atol=1e-12)
+    found = by_ours(ours, START, GRADIENTS)
+    np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-12)
+    judged("PyTorch", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 @pytest.mark.parametrize(
@@ -40,10 +43,12 @@ def test_steps_of_torch(ours, options):
     ],
     ids=repr,
 )
-def test_steps_of_keras_while_the_rate_falls(ours, options):
+def test_steps_of_keras_while_the_rate_falls(ours, options, judged):
     """Under a schedule momentum is Keras's: the rate scales the gradient, not the velocity."""
     theirs = by_keras("SGD", START, GRADIENTS, RATES, **options)
-    np.testing.assert_allclose(by_ours(ours, START, GRADIENTS, RATES), theirs, rtol=1e-6, atol=1e-6)
+    found = by_ours(ours, START, GRADIENTS, RATES)
+    np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-6)
+    judged("Keras", f"optimisers/{type(ours).__name__}", 1, worst(found, theirs))
 
 
 def test_momentum_by_hand():

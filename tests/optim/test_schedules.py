@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import kedja as kj
 from kedja import schedules as s
 from kedja.errors import DataError, UnknownNameError
+from oracles.closeness import worst
 from oracles.schedules import by_keras, by_torch
 
 STEPS = 101
@@ -35,6 +36,7 @@ ONE_OF_EACH = [
 @pytest.mark.parametrize(
     ("ours", "name", "options"),
     [
+        (s.Constant(0.1), "ConstantLR", {"factor": 1.0}),
         (s.StepDecay(0.1, every=7, factor=0.5), "StepLR", {"step_size": 7, "gamma": 0.5}),
         (s.Piecewise([20, 60], [0.1, 0.03, 0.009]), "MultiStepLR", {"milestones": [20, 60], "gamma": 0.3}),
         (s.Exponential(0.1, factor=0.97), "ExponentialLR", {"gamma": 0.97}),
@@ -58,10 +60,26 @@ ONE_OF_EACH = [
     ],
     ids=lambda v: v if isinstance(v, str) else None,
 )
-def test_rates_of_torch(ours, name, options):
+def test_rates_of_torch(ours, name, options, judged):
     """A hundred steps at PyTorch's rates."""
     start = 0.1
-    np.testing.assert_allclose(ours.at(K), by_torch(name, start, STEPS, **options), rtol=1e-9, atol=1e-12)
+    expected = by_torch(name, start, STEPS, **options)
+    np.testing.assert_allclose(ours.at(K), expected, rtol=1e-9, atol=1e-12)
+    judged("PyTorch", f"schedules/{type(ours).__name__}", STEPS, worst(ours.at(K), expected))
+
+
+def test_schedules_made_of_schedules_are_pytorchs(judged):
+    """One after the other, warmed up, and counted in epochs: as PyTorch's of the parts, each at its own steps."""
+    cosine = by_torch("CosineAnnealingLR", 0.1, STEPS, T_max=STEPS, eta_min=0.02)
+    step = by_torch("StepLR", 0.05, STEPS, step_size=9, gamma=0.5)
+    line = by_torch("LinearLR", 0.1, STEPS, start_factor=0.1, end_factor=1.0, total_iters=11)
+    for ours, expected in (
+        (s.Chain([s.Cosine(0.1, STEPS, 0.02), s.StepDecay(0.05, 9, 0.5)], [40]), [*cosine[:40], *step[: STEPS - 40]]),
+        (s.WarmUp(s.Cosine(0.1, STEPS, 0.02), 11, start=0.01), [*line[:11], *cosine[: STEPS - 11]]),
+        (s.StepDecay(0.05, 9, 0.5).per_epoch(10), np.repeat(step, 10)[:STEPS]),
+    ):
+        np.testing.assert_allclose(ours.at(K), expected, rtol=1e-9, atol=1e-12)
+        judged("PyTorch", f"schedules/{type(ours).__name__}", STEPS, worst(ours.at(K), expected))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +124,11 @@ def test_rates_of_torch(ours, name, options):
     ],
     ids=lambda v: v if isinstance(v, str) else None,
 )  # fmt: skip
-def test_rates_of_keras(ours, name, options):
+def test_rates_of_keras(ours, name, options, judged):
     """A hundred steps at Keras's rates, which are float32."""
-    np.testing.assert_allclose(ours.at(K), by_keras(name, STEPS, **options), rtol=1e-5, atol=2e-7)
+    expected = by_keras(name, STEPS, **options)
+    np.testing.assert_allclose(ours.at(K), expected, rtol=1e-5, atol=2e-7)
+    judged("Keras float32", f"schedules/{type(ours).__name__}", STEPS, worst(ours.at(K), expected))
 
 
 @pytest.mark.parametrize("engine", ["reference", "xla"])

@@ -89,7 +89,8 @@ def check_array(
 def unresolved(array: NDArray[Any], dtype: DTypeLike) -> int | None:
     """The first column whose spread would be lost in the rounding of `dtype` (time stamps, large identifiers), if any.
 
-    A column is lost when one unit in the last place of its largest value is more than a thousandth of its range.
+    A column is lost when one unit in the last place of its largest value is more than a thousandth of its range (a
+    tenth in half precision, which has no more to give: 1/1024 near 1).
 
     >>> unresolved(np.array([[0.0, 1e12], [1.0, 1e12 + 60]]), np.float32)
     1
@@ -102,7 +103,7 @@ def unresolved(array: NDArray[Any], dtype: DTypeLike) -> int | None:
     rows = array.reshape(len(array), -1)
     low, high = rows.min(0).astype(np.float64), rows.max(0).astype(np.float64)
     grain = np.maximum(np.abs(low), np.abs(high)) * float(np.finfo(found).eps)
-    lost = (high > low) & (grain > 1e-3 * (high - low))
+    lost = (high > low) & (grain > max(1e-3, 100 * float(np.finfo(found).eps)) * (high - low))
     return int(np.argmax(lost)) if lost.any() else None
 
 

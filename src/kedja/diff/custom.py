@@ -47,7 +47,7 @@ def _push(node: Tensor, moves: Messages) -> Tensor | None:
 custom = ByHand(
     "custom", lambda y, *xs, pull: y, lambda y, *xs, pull: (y.shape, y.dtype), pull=_pull, push=_push,
     samples=lambda rng: (), tex=Notation("{0}", ATOM, (ATOM,)), text=Notation("{0}", ATOM, (ATOM,)),
-    doc="The value of the first input, with a gradient of the user's own for the others.",
+    doc="y = a, the value of the first input, with a gradient of the user's own for the others.",
 )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def _item_spec(node: Tensor, index: int) -> tuple[Shape, DType]:
 item = ByHand(
     "item", lambda values, index: values[index], _item_spec, pull=_item_pull, push=_item_push,
     samples=lambda rng: (), tex=Notation("{0}_{{{index}}}", ATOM, (ATOM,)), text="{0}[{index}]",
-    doc="One output of a loop. Sampled through `scan` and `map`, the only ops that make such nodes.",
+    doc="y = aᵢ, one output of a loop. Sampled through `scan` and `map`, the only ops that make such nodes.",
 )  # fmt: skip
 
 
@@ -151,7 +151,10 @@ def _scan_samples(rng: np.random.Generator) -> Any:
     )  # fmt: skip
 
 
-scan_op = Loop("scan", _scan, samples=_scan_samples, tex=r"\operatorname{{scan}}\left({*}\right)")
+scan_op = Loop(
+    "scan", _scan, samples=_scan_samples, tex=r"\operatorname{{scan}}\left({*}\right)",
+    doc="cᵢ₊₁, yᵢ = f(cᵢ, xᵢ): a loop that hands a carry c on, and collects the y of every step.",
+)  # fmt: skip
 
 
 def scan(
@@ -231,7 +234,10 @@ def _map_samples(rng: np.random.Generator) -> Any:
         )
 
 
-map_op = Loop("map", _map, samples=_map_samples, tex=r"\operatorname{{map}}\left({*}\right)")
+map_op = Loop(
+    "map", _map, samples=_map_samples, tex=r"\operatorname{{map}}\left({*}\right)",
+    doc="yᵢ = f(xᵢ): a loop whose steps know nothing of each other.",
+)  # fmt: skip
 
 
 def map(body: Callable[..., Any], *xs: Any) -> Any:

@@ -158,6 +158,7 @@ correlate: Op = bilinear(
     adjoints=(lambda node, g: spread(g, node.inputs[1], sizes=_sizes(node.inputs[0]), **_of(node)),
               lambda node, g: collect(node.inputs[0], g, kernel=node.inputs[1].shape[:-2], **_of(node))),
     tex=STAR, text="conv({0}, {1})", samples=lambda rng: _drawn(rng, "xw"),
+    doc="y[n, p, k] = Σ a[n, s·p + d·q − low, c] b[q, c, k] over q and c: a cross-correlation, channels last.",
 )  # fmt: skip
 spread: Op = bilinear(
     "conv_transpose", _conv_transpose, _transpose_spec, accepts="number",
@@ -165,6 +166,7 @@ spread: Op = bilinear(
               lambda node, g: collect(g, node.inputs[0], kernel=node.inputs[1].shape[:-2], **_of(node))),
     tex=Notation(r"{0} \star^{{T}} {1}", PRODUCT, (PRODUCT, ATOM)), text="conv_transpose({0}, {1})",
     samples=lambda rng: _drawn(rng, "yw"),
+    doc="The adjoint of conv by its input, y[n, s·p + d·q − low, c] = Σ a[n, p, k] b[q, c, k]: each number is spread.",
 )  # fmt: skip
 collect: Op = bilinear(
     "conv_kernel", _conv_kernel, _kernel_spec, accepts="number",
@@ -172,6 +174,7 @@ collect: Op = bilinear(
               lambda node, g: correlate(node.inputs[0], g, **_of(node))),
     tex=Notation(r"{0} \star_{{w}} {1}", PRODUCT, (PRODUCT, ATOM)), text="conv_kernel({0}, {1})",
     samples=lambda rng: _drawn(rng, "xy"),
+    doc="The adjoint of conv by its kernel, y[q, c, k] = Σ a[n, s·p + d·q − low, c] b[n, p, k] over n and p.",
 )  # fmt: skip
 
 

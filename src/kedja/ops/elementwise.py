@@ -268,6 +268,7 @@ select = linear(
     "where", np.where, _where_spec, adjoint=_where_adjoint, fixed=(0,), samples=_where_samples,
     tex=Notation(r"\begin{{cases}} {1} & {0} \\ {2} & \text{{else}} \end{{cases}}", ATOM, (0,)),
     text="where({0}, {1}, {2})",
+    doc="y = b where a is true, else c, element by element.",
 )  # fmt: skip
 
 
@@ -296,6 +297,7 @@ astype = linear(
     "cast", lambda x, dtype: np.asarray(x).astype(dtype), lambda x, dtype: (x.shape, dtype),
     adjoint=lambda node, g: cast(g, node.inputs[0].dtype), samples=_cast_samples,
     tex=Notation("{0}", ATOM, (ATOM,)), text="cast({0}, '{dtype}')",
+    doc="y = a in another type; a number that becomes a whole one loses its fraction.",
 )  # fmt: skip
 
 
@@ -316,6 +318,7 @@ def _identity_samples(rng: np.random.Generator) -> Any:
 stop = nondifferentiable(
     "stop_gradient", lambda x: x, lambda x: (x.shape, x.dtype), samples=_identity_samples,
     tex=Notation(r"\operatorname{{stop}}\left({0}\right)", ATOM, (0,)),
+    doc="y = a, through which no derivative flows.",
 )  # fmt: skip
 
 

@@ -70,6 +70,7 @@ gather = linear(
     samples=_take_samples,
     adjoint=lambda node, g: (scatter_add(node.inputs[0].shape, node.inputs[1], g, node.attrs["axis"]), None),
     tex=SUBSCRIPT, text="take({0}, {1}, axis={axis})",
+    doc="y = a[b]: the entries of an axis of a at the places b.",
 )  # fmt: skip
 
 
@@ -109,6 +110,7 @@ def _scatter_samples(rng: np.random.Generator) -> Any:
 scatter = linear(
     "scatter_add", _scatter, _scatter_spec, fixed=(1,), samples=_scatter_samples,
     adjoint=lambda node, g: (gather(g, node.inputs[1], axis=node.attrs["axis"]), None), accepts="number",
+    doc="y[b] += a, beginning with zeros: the adjoint of take, entries of a added up at the places b of an axis.",
 )  # fmt: skip
 
 
@@ -140,6 +142,7 @@ pick_along = linear(
     _along_spec, fixed=(1,),
     adjoint=lambda node, g: (put_along(g, node.inputs[1], n=_length(node), axis=node.attrs["axis"]), None),
     samples=_along_samples, tex=SUBSCRIPT,
+    doc="y[i, j] = a[i, b[i, j]]: along an axis, the entries at the places b.",
 )  # fmt: skip
 
 
@@ -172,6 +175,7 @@ def _put_samples(rng: np.random.Generator) -> Any:
 put_along: Op = linear(
     "put_along_axis", _put, _put_spec, fixed=(1,), samples=_put_samples, accepts="number",
     adjoint=lambda node, g: (pick_along(g, node.inputs[1], axis=node.attrs["axis"]), None),
+    doc="y[i, b[i, j]] += a[i, j], beginning with zeros: the adjoint of take_along_axis.",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ product: Op = bilinear(
     samples=arrays(([(3, 4), (4, 2)], {}), ([(1, 1), (1, 1)], {}), ([(5, 3, 4), (5, 4, 2)], {}),
                    ([(3, 4), (5, 4, 2)], {}), ([(2, 1, 3, 2), (5, 2, 2)], {}), ([(0, 3), (3, 2)], {}),
                    ([(2, 0), (0, 3)], {})),
+    doc="y[i, j] = Σ a[i, k] b[k, j] over k, a matrix product; axes before the last two are broadcast.",
 )  # fmt: skip
 
 

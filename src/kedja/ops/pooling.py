@@ -203,26 +203,31 @@ largest: Op = by_hand(
     pull=lambda node, g, needed: (give_back(node.inputs[0], g, **_of(node)),),
     push=lambda node, t: None if t[0] is None else pick(node.inputs[0], t[0], **_of(node)),
     tex=_written("maxpool"), text="max_pool({0}, {size})", samples=lambda rng: _drawn(rng, True),
+    doc="y[n, p, c] = max(a[n, s·p + d·q − low, c]) over q: the largest of each window, the first of equals.",
 )  # fmt: skip
 pick: Op = linear(
     "max_pool_pick", _pick, _pick_spec, fixed=(0,), accepts="number",
     adjoint=lambda node, g: (None, give_back(node.inputs[0], g, **_of(node))),
     tex=_written("pick"), samples=lambda rng: _drawn_pairs(rng, False),
+    doc="y[n, p, c] = b[n, w, c], where w is the place of the largest of a in the window p: max_pool in forward mode.",
 )  # fmt: skip
 give_back: Op = linear(
     "max_pool_scatter", _scatter, _scatter_spec, fixed=(0,), accepts="number",
     adjoint=lambda node, g: (None, pick(node.inputs[0], g, **_of(node))),
     tex=_written("scatter"), samples=lambda rng: _drawn_pairs(rng, True),
+    doc="y[n, w, c] += b[n, p, c], where w is the place of the largest of a in the window p: max_pool on the way back.",
 )  # fmt: skip
 window_sum: Op = linear(
     "sum_pool", _sum, _pool_spec, accepts="number",
     adjoint=lambda node, g: window_spread(g, sizes=node.inputs[0].shape[1:-1], **_of(node)),
     tex=_written("sumpool"), text="sum_pool({0}, {size})", samples=lambda rng: _drawn(rng, False),
+    doc="y[n, p, c] = Σ a[n, s·p + d·q − low, c] over q: the sum of each window.",
 )  # fmt: skip
 window_spread: Op = linear(
     "sum_pool_transpose", _spread, _spread_spec, accepts="number",
     adjoint=lambda node, g: window_sum(g, **_of(node)),
     tex=_written("spread"), text="sum_pool_transpose({0}, {size})", samples=_drawn_sums,
+    doc="y[n, s·p + d·q − low, c] += a[n, p, c]: the adjoint of sum_pool, each number given to its whole window.",
 )  # fmt: skip
 
 

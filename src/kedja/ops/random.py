@@ -100,14 +100,25 @@ def _unit(bits: Array, dtype: DType) -> Any:
 
 
 random_bits = nondifferentiable(
-    "random_bits", _bits, _bits_spec, samples=_bits_samples, tex=r"\operatorname{{bits}}\left({0}\right)"
+    "random_bits",
+    _bits,
+    _bits_spec,
+    samples=_bits_samples,
+    tex=r"\operatorname{{bits}}\left({0}\right)",
+    doc="y = T(k, (i, 0)), 32 random bits for each i: Threefry-2×32 under the key k, on counters.",
 )
 fold_key = nondifferentiable(
-    "fold_key", _fold, _fold_spec, samples=_fold_samples, tex=r"\operatorname{{fold}}\left({*}\right)"
+    "fold_key",
+    _fold,
+    _fold_spec,
+    samples=_fold_samples,
+    tex=r"\operatorname{{fold}}\left({*}\right)",
+    doc="y = T(k, (n, 1)), another key from the key k and a whole number n: Threefry-2×32.",
 )
 unit_interval = nondifferentiable(  # the upper 24 bits (all 32 for float64): every result is exact, and below 1
     "unit_interval", _unit, lambda bits, dtype: (bits.shape, dtype), samples=_unit_samples,
     tex=Notation(r"2^{{-32}} {0}", PRODUCT, (ATOM,)),
+    doc="y = ⌊a / 2ᵈ⌋ · 2ᵈ / 2³², the upper bits of a as a number in [0, 1): d bits are left out, so that it is exact.",
 )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def _sum_samples(rng: np.random.Generator) -> Any:
 reduce_sum = linear(
     "sum", lambda x, axes: np.sum(x, axis=axes, dtype=x.dtype), _reduced, adjoint=_spread, samples=_sum_samples,
     tex=Notation(r"\sum {0}", FUNCTION, (PRODUCT,)), accepts="number",
+    doc="y = Σ a over these axes.",
 )  # fmt: skip
 
 
@@ -129,10 +130,12 @@ def _extreme_push(node: Tensor, tangents: Any) -> Tensor | None:
 reduce_max = by_hand(
     "max", lambda x, axes: np.max(x, axis=axes), _extreme_spec, pull=_extreme_pull, push=_extreme_push,
     samples=REDUCTIONS, tex=r"\max {0}", accepts="number",
+    doc="y = max(a) over these axes; those that tie share the derivative.",
 )  # fmt: skip
 reduce_min = by_hand(
     "min", lambda x, axes: np.min(x, axis=axes), _extreme_spec, pull=_extreme_pull, push=_extreme_push,
     samples=REDUCTIONS, tex=r"\min {0}", accepts="number",
+    doc="y = min(a) over these axes; those that tie share the derivative.",
 )  # fmt: skip
 
 
@@ -175,9 +178,11 @@ def _logical_samples(rng: np.random.Generator) -> Any:
 
 reduce_all = nondifferentiable(
     "all", lambda x, axes: np.all(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\forall {0}",
+    doc="y = a₁ ∧ a₂ ∧ …: whether all are true, over these axes.",
 )  # fmt: skip
 reduce_any = nondifferentiable(
     "any", lambda x, axes: np.any(x, axis=axes), _reduced, samples=_logical_samples, accepts="bool", tex=r"\exists {0}",
+    doc="y = a₁ ∨ a₂ ∨ …: whether any is true, over these axes.",
 )  # fmt: skip
 
 
@@ -219,14 +224,17 @@ ALONG = arrays(([(3, 4)], {"axis": 0}), ([(3, 4)], {"axis": 1}), ([(5,)], {"axis
 first_max = nondifferentiable(
     "argmax", lambda x, axis: np.argmax(x, axis=axis), _arg_spec, samples=ALONG, accepts="number",
     tex=r"\operatorname{{argmax}} {0}",
+    doc="a[y] = max(a): where the largest stands along an axis, the first of equals.",
 )  # fmt: skip
 first_min = nondifferentiable(
     "argmin", lambda x, axis: np.argmin(x, axis=axis), _arg_spec, samples=ALONG, accepts="number",
     tex=r"\operatorname{{argmin}} {0}",
+    doc="a[y] = min(a): where the smallest stands along an axis, the first of equals.",
 )  # fmt: skip
 stable_order = nondifferentiable(
     "argsort", lambda x, axis: np.argsort(x, axis=axis, kind="stable"), lambda x, axis: (x.shape, INT64),
     samples=ALONG, accepts="number", tex=r"\operatorname{{argsort}} {0}",
+    doc="a[y₁] ≤ a[y₂] ≤ …: the order that sorts an axis; equals keep theirs.",
 )  # fmt: skip
 
 
@@ -271,6 +279,7 @@ running_sum: Op = linear(
     adjoint=lambda node, g: flip(running_sum(flip(g, node.attrs["axis"]), **node.attrs), node.attrs["axis"]),
     samples=arrays(([(3, 4)], {"axis": 0}), ([(3, 4)], {"axis": 1}), ([(0,)], {"axis": 0}), ([(1,)], {"axis": 0})),
     accepts="number",
+    doc="yᵢ = a₁ + … + aᵢ along an axis.",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ change_shape = linear(
     adjoint=lambda node, g: reshape(g, node.inputs[0].shape), tex=AS_IS,
     samples=arrays(([(3, 4)], {"shape": (2, 6)}), ([(3, 4)], {"shape": (12,)}), ([()], {"shape": (1, 1)}),
                    ([(0, 3)], {"shape": (3, 0)}), ([(1,)], {"shape": ()})),
+    doc="y = a in another shape, its numbers in the same order, row by row.",
 )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ permute_axes: Op = linear(
     tex=Notation(r"{0}^{{T}}", POWER, (ATOM,)), text=Notation("{0}.T", ATOM, (ATOM,)),
     samples=arrays(([(3, 4)], {"axes": (1, 0)}), ([(2, 3, 4)], {"axes": (2, 0, 1)}), ([(0, 2)], {"axes": (1, 0)}),
                    ([(1, 1)], {"axes": (1, 0)})),
+    doc="y[j, i] = a[i, j]: the axes in another order.",
 )  # fmt: skip
 
 
@@ -104,6 +106,7 @@ stretch = linear(
     adjoint=lambda node, g: g,  # the walk sums every message back to the shape of its input
     samples=arrays(([(3, 1)], {"shape": (3, 4)}), ([()], {"shape": (2, 2)}), ([(4,)], {"shape": (0, 4)}),
                    ([(2, 1, 1)], {"shape": (2, 3, 4)})),
+    doc="y[i, j] = a[j], stretched: a is repeated along axes that are new or of size 1.",
 )  # fmt: skip
 
 
@@ -140,6 +143,7 @@ cut = linear(
                    ([(6,)], {"start": (0,), "stop": (6,), "step": (3,)}),
                    ([(6,)], {"start": (2,), "stop": (2,), "step": (1,)}),
                    ([()], {"start": (), "stop": (), "step": ()})),
+    doc="y[i] = a[start + step·i] along every axis, up to a stop.",
 )  # fmt: skip
 
 
@@ -168,6 +172,7 @@ pad_zeros = linear(
     samples=arrays(([(2, 3)], {"low": (1, 0), "high": (0, 2), "interior": (0, 0)}),
                    ([(3,)], {"low": (0,), "high": (1,), "interior": (2,)}),
                    ([(0,)], {"low": (1,), "high": (1,), "interior": (0,)})),
+    doc="y[low + (1 + interior)·i] = a[i] along every axis, and zeros elsewhere: around a, and between its entries.",
 )  # fmt: skip
 
 
@@ -175,6 +180,7 @@ reverse: Op = linear(
     "flip", lambda x, axes: np.flip(x, axes), lambda x, axes: (x.shape, x.dtype),
     adjoint=lambda node, g: reverse(g, **node.attrs),
     samples=arrays(([(3, 4)], {"axes": (0,)}), ([(3, 4)], {"axes": (0, 1)}), ([(0,)], {"axes": (0,)})),
+    doc="yᵢ = aₙ₋ᵢ: read backwards along these axes.",
 )  # fmt: skip
 
 
@@ -211,6 +217,7 @@ join = linear(
     "concatenate", lambda *parts, axis: np.concatenate(parts, axis=axis), _joined, adjoint=_split_back,
     tex=Notation(r"\left[{*}\right]", ATOM, (0,)),
     samples=arrays(([(2, 3), (4, 3)], {"axis": 0}), ([(2, 1), (2, 3), (2, 0)], {"axis": 1}), ([(2,)], {"axis": 0})),
+    doc="y = [a, b, …], side by side along an axis.",
 )  # fmt: skip
 
 
@@ -258,6 +265,7 @@ def _iota_samples(rng: np.random.Generator) -> Any:
 counting = nondifferentiable(
     "arange", lambda n, dtype: np.arange(n, dtype=dtype), lambda n, dtype: ((n,), dtype), samples=_iota_samples,
     text="arange({n})", tex=Notation(r"\left(0, \ldots, {n}-1\right)", ATOM, ()),
+    doc="y = (0, 1, …, n − 1).",
 )  # fmt: skip
 
 

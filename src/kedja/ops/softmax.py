@@ -38,6 +38,7 @@ normalised_exp = by_hand(
     "softmax", _softmax, lambda x, axis: (x.shape, x.dtype), pull=_pull, push=_push, accepts="float",
     samples=arrays(([(3, 4)], {"axis": 1}), ([(3, 4)], {"axis": 0}), ([(5,)], {"axis": 0}), ([(1, 1)], {"axis": 1})),
     tex=Notation(r"\operatorname{{softmax}}\left({0}\right)", ATOM, (0,)),
+    doc="yᵢ = exp(aᵢ) / Σ exp(aⱼ) along an axis: positive numbers that add up to 1.",
 )  # fmt: skip
 
 

@@ -157,9 +157,9 @@ def _class_of(entry: Entry) -> type[Layer]:
             setattr(self, n, float(value) if n in self.scalars else value)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    about = (entry.function.__doc__ or "").split(">>>")[0].rstrip()
+    about = inspect.cleandoc(entry.function.__doc__ or "").split(">>>")[0].rstrip()
     body = {
-        "__doc__": f"kj.activations.{entry.name} as a layer.\n\n{about}",
+        "__doc__": f"{about}\n\nThis is kj.activations.{entry.name} as a layer.",
         "__init__": __init__, "__module__": __name__, "activation_name": entry.name, "entry": entry,
         "scalars": tuple(n for n, v in entry.parameters.items() if isinstance(v, float)),
     }  # fmt: skip

@@ -112,7 +112,7 @@ class AveragePool1D(_AveragePool):
     """y[n, p, c] = (1/m) Σ x[n, s·p + d·q − before, c]: the mean of each window of steps, over its m elements.
 
     Shapes as for `MaxPool1D`.  Source: scope 2.6; LeCun et al. 1998.
-    Derivative: ∂J/∂x gets ∂J/∂y / m at each of the m elements of the window; windows that overlap add up.
+    Derivative: ∂J/∂x gets (1/m) ∂J/∂y at each of the m elements of the window; windows that overlap add up.
 
     >>> import kedja as kj
     >>> AveragePool1D(2)(kj.tensor([[[1.0], [5.0], [3.0], [2.0]]])).numpy().ravel().tolist()

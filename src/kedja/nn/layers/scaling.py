@@ -40,7 +40,7 @@ class _Scaling(Layer):
 class Normalize(_Scaling):
     """y = (x − mean) / std, column by column (scope 6).
 
-    Derivative: ∂J/∂x = ∂J/∂y / std.
+    Derivative: ∂J/∂x = (1/std) ∂J/∂y.
 
     >>> import kedja as kj
     >>> Normalize().adapt([[0.0], [2.0]])(kj.tensor([[4.0]])).numpy().tolist()

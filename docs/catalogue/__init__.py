@@ -1,0 +1,1 @@
+"""The catalogue in the documentation: pages made from the registries, see `pages.py`."""
