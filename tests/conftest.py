@@ -10,7 +10,9 @@ from oracles.table import KEY, gathered, lines, missing, read, write
 
 os.environ.setdefault("KEDJA_COMPILE_CACHE", "0")  # programs are compiled anew, not taken from an earlier run's disk
 os.environ.setdefault("KERAS_BACKEND", "torch")  # one for all files of a process; it computes in float64 where asked
-settings.register_profile("seeded", derandomize=True)  # --hypothesis-profile=default draws new examples every time
+settings.register_profile(
+    "seeded", derandomize=True, deadline=None
+)  # --hypothesis-profile=default draws new examples every time
 settings.load_profile("seeded")
 
 

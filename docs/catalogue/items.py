@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ def items() -> dict[str, Mapping[str, Any]]:
     True
     """
     assert kj.nn  # loads every layer
-    return {
+    kinds: dict[str, Mapping[str, Any]] = {
         "ops": kj.ops.OPS,
         "activations": kj.activations.TABLE,
         "layers": {name: layer for name, layer in LAYERS.items() if not name.startswith("_")},
@@ -32,6 +33,13 @@ def items() -> dict[str, Mapping[str, Any]]:
         "regularizers": kj.regularizers.CLASSES,
         "constraints": kj.constraints.CLASSES,
     }
+    return {kind: {name: item for name, item in found.items() if stands(item)} for kind, found in kinds.items()}
+
+
+def stands(item: Any) -> bool:
+    """Whether a class of ours stands in its module, and was not made by an example in a docstring; all else does."""
+    ours = isinstance(item, type) and item.__module__.startswith("kedja.")
+    return not ours or hasattr(sys.modules[item.__module__], item.__name__)
 
 
 def names() -> list[str]:

@@ -246,7 +246,7 @@ def test_away_from_kinks_nothing_is_said():
 
 def test_every_named_step_is_shown_and_ends_where_fit_does():
     """Clipping, averages, decay, the move with a rate from a schedule, and the average of the weights."""
-    rate = kj.schedules.Exponential(0.1, 0.5, 1)
+    rate = kj.schedules.Exponential(0.1, 2, 0.5)
     rule = kj.optim.AdamW(rate, clip_norm=0.1, average=0.9, layer_rates={"dense_1": 0.5})
     model = net("tanh", "sigmoid")
     model.fit(X, T, loss="mse", optimizer=rule, epochs=2, batch_size=None, verbose=0)

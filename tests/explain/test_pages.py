@@ -12,9 +12,9 @@ import pytest
 import kedja as kj
 from kedja.errors import DataError
 from kedja.explain import words
+from kedja.explain.blocks import Line
 from kedja.explain.figures import Figures
 from kedja.explain.naming import Symbol, symbol_of
-from kedja.explain.page import Line
 from kedja.explain.walkthrough import Walkthrough
 
 RNG = np.random.default_rng(1)

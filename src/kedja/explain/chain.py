@@ -10,10 +10,10 @@ import numpy as np
 
 from kedja.diff.forward import tangents
 from kedja.errors import DataError, ShapeError, one_of
+from kedja.explain.blocks import Line, numbered
 from kedja.explain.elements import Elements
 from kedja.explain.figures import Written
 from kedja.explain.naming import Slope, Symbol
-from kedja.explain.page import Line, numbered
 from kedja.explain.passes import Passes
 from kedja.explain.record import Record
 from kedja.explain.words import _, counted

@@ -9,7 +9,8 @@ import numpy as np
 
 from kedja.engines import Engine
 from kedja.errors import DataError, one_of
-from kedja.explain.page import Block, Page, Title, Words
+from kedja.explain.blocks import Block, Title, Words
+from kedja.explain.page import Page
 from kedja.explain.record import ready
 from kedja.explain.stepping import Stepper, stepper
 from kedja.explain.table import Table

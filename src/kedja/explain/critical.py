@@ -13,7 +13,7 @@ from kedja.errors import DataError
 from kedja.explain.expression import Expression
 from kedja.explain.grammar import parse
 from kedja.explain.surface import draw_function
-from kedja.explain.table import Table
+from kedja.explain.table import Table, Tabular
 from kedja.explain.words import _
 from kedja.graph.node import Tensor, tensor
 from kedja.optim.curve import drawn
@@ -29,7 +29,7 @@ MANY_FLAT = 6  # degenerate places; so many lie on a line or a plane
 MARKS = {"minimum": "v", "maximum": "^", "saddle": "X", "degenerate": "s"}
 
 
-class CriticalPoints(Sequence[CriticalPoint]):
+class CriticalPoints(Tabular, Sequence[CriticalPoint]):
     """The critical points found, lowest value first; it prints as a table and can be indexed like a list."""
 
     def __init__(
@@ -76,7 +76,7 @@ class CriticalPoints(Sequence[CriticalPoint]):
     # --- showing ------------------------------------------------------------------------------------------------
     @property
     def table(self) -> Table:
-        """The table of text that all ways to show it share."""
+        """The table that all ways to show it share."""
         rows = []
         for p in self.shown:
             eigenvalues = ", ".join(
@@ -119,22 +119,6 @@ class CriticalPoints(Sequence[CriticalPoint]):
         if not self.points:
             notes.append(_("a function may have none: 2x + 1 falls for ever, and |x| has a kink where its minimum is"))
         return notes
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def tex(self) -> str:
-        """The table in TeX."""
-        return self.table.tex()
-
-    def _repr_html_(self) -> str:
-        return self.table.html()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: a dict for every point."""

@@ -17,6 +17,7 @@ from kedja.explain.notation import shown
 from kedja.explain.rules import Step
 from kedja.explain.table import Table
 from kedja.explain.words import _
+from kedja.explain.worked import Worked
 from kedja.graph.node import Array
 from kedja.ops.formula import symbol
 from kedja.optim.curve import drawn
@@ -24,8 +25,6 @@ from kedja.optim.curve import drawn
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from kedja.explain.derive import Derivation
 
 __all__ = ["html", "markdown", "page", "plain", "plot", "tex", "text"]
 
@@ -43,7 +42,7 @@ def _rule(step: Step) -> str:
     return f"{_(step.rule.name)}: {step.rule.text}{where}"
 
 
-def _lines(d: Derivation) -> list[tuple[Expression, str]]:
+def _lines(d: Worked) -> list[tuple[Expression, str]]:
     """Every formula of the derivation and the rule that led to it."""
     lines = [(step.whole, _rule(step)) for step in d.steps]
     if d.result != d.raw:
@@ -51,7 +50,7 @@ def _lines(d: Derivation) -> list[tuple[Expression, str]]:
     return lines
 
 
-def text(d: Derivation) -> str:
+def text(d: Worked) -> str:
     """The derivation as plain text."""
     name = f"f({d.wrt})"
     head = f"f′({d.wrt})"
@@ -75,12 +74,12 @@ def text(d: Derivation) -> str:
     return "\n".join(out)
 
 
-def _at(d: Derivation) -> str:
+def _at(d: Worked) -> str:
     assert d.at is not None
     return _("at {where}").format(where=", ".join(f"{n} = {shown(v)}" for n, v in d.at.values.items()))
 
 
-def _figures(d: Derivation) -> list[tuple[str, str, str]]:
+def _figures(d: Worked) -> list[tuple[str, str, str]]:
     """What is known at the point: name, number, and how it came about."""
     at = d.at
     assert at is not None
@@ -98,7 +97,7 @@ def _figures(d: Derivation) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _agreement(d: Derivation) -> str:
+def _agreement(d: Worked) -> str:
     """How far the formula is from the graph."""
     if not d.checked:
         return _("f is defined at none of the places tried")
@@ -106,11 +105,11 @@ def _agreement(d: Derivation) -> str:
     return told.format(worst=f"{d.worst:.0e}" if d.worst else "0", n=d.checked)
 
 
-def _table(d: Derivation) -> Table:
+def _table(d: Worked) -> Table:
     return Table((_("at the point"), _("number"), _("how")), _figures(d), right=(1,), notes=tuple(d.notes))
 
 
-def markdown(d: Derivation) -> str:
+def markdown(d: Worked) -> str:
     """The derivation in Markdown: a table of steps, and one of figures."""
     lines = [f"$f({symbol(d.wrt, 'tex')}) = {notation.tex(d.expression)}$", ""]
     lines += [f"| | {_('rule')} | {_('formula')} |", "| ---: | --- | --- |"]
@@ -122,7 +121,7 @@ def markdown(d: Derivation) -> str:
     return "\n".join(lines)
 
 
-def tex(d: Derivation) -> str:
+def tex(d: Worked) -> str:
     """The derivation as an align* of TeX."""
     x = symbol(d.wrt, "tex")
     lines = [rf"f({x}) &= {notation.tex(d.expression)}", rf"f'({x}) &= {notation.tex(Slope(d.expression, d.wrt))}"]
@@ -148,7 +147,7 @@ def _tex_number(value: float) -> str:
     return written.replace("inf", r"\infty").replace("nan", r"\text{nan}")
 
 
-def html(d: Derivation) -> str:
+def html(d: Worked) -> str:
     """The derivation for a notebook: formulas in MathML."""
     x = symbol(d.wrt, "tex")
     cells = [("", "", f"f'({x}) = {notation.tex(Slope(d.expression, d.wrt))}")]
@@ -176,7 +175,7 @@ def _law(step: Step) -> str:
     return f"{mathml(step.rule.tex)}, {mathml(f'{letter} = {notation.tex(inner)}')}"
 
 
-def page(d: Derivation) -> str:
+def page(d: Worked) -> str:
     """A whole page, with the plot where matplotlib is there."""
     title = f"d/d{d.wrt}[{d.expression}]"
     picture = ""
@@ -191,7 +190,7 @@ def page(d: Derivation) -> str:
     )
 
 
-def _svg(d: Derivation) -> str:
+def _svg(d: Worked) -> str:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -204,7 +203,7 @@ def _svg(d: Derivation) -> str:
     return written[written.index("<svg") :]
 
 
-def plain(d: Derivation) -> dict[str, Any]:
+def plain(d: Worked) -> dict[str, Any]:
     """Plain data."""
     found: dict[str, Any] = {
         "expression": str(d.expression),
@@ -231,9 +230,7 @@ def plain(d: Derivation) -> dict[str, Any]:
     return found
 
 
-def plot(
-    d: Derivation, path: str | os.PathLike[str] | None, ax: Axes | None, bounds: tuple[float, float] | None
-) -> Figure:
+def plot(d: Worked, path: str | os.PathLike[str] | None, ax: Axes | None, bounds: tuple[float, float] | None) -> Figure:
     """The function, its derivative, and the tangent at the point."""
     values: dict[str, Any] = {} if d.at is None else dict(d.at.values)
     missing = [n for n in d.names if n not in values and n != d.wrt]

@@ -12,7 +12,7 @@ from kedja.diff.critical import CriticalPoint, Field, Vector, classified, critic
 from kedja.errors import DataError
 from kedja.explain.critical import fitting, named, place, places
 from kedja.explain.surface import draw_function
-from kedja.explain.table import Table
+from kedja.explain.table import Table, Tabular
 from kedja.explain.words import _
 from kedja.graph.node import Tensor
 from kedja.optim.curve import drawn
@@ -49,7 +49,7 @@ class Descent(NamedTuple):
         return len(self.path) - 1
 
 
-class Descents:
+class Descents(Tabular):
     """All runs, a row for each start and a column for each learning rate; the places reached are called A, B, …"""
 
     def __init__(
@@ -61,7 +61,7 @@ class Descents:
 
     @property
     def table(self) -> Table:
-        """The table of text that all ways to show it share."""
+        """The table that all ways to show it share."""
         head = (_("start"), *(f"ε = {rate:g}" for rate in self.rates))
         rows = [
             (", ".join(place(v) for v in start), *(self.told(run) for run in line))
@@ -96,22 +96,6 @@ class Descents:
             "moving": _("not there after {n} steps"),
         }
         return words[run.end].format(n=run.steps)
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def tex(self) -> str:
-        """The table in TeX."""
-        return self.table.tex()
-
-    def _repr_html_(self) -> str:
-        return self.table.html()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the places reached, and every run with its end and its number of steps."""

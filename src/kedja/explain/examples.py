@@ -10,9 +10,10 @@ import numpy as np
 from kedja.diff import grad, numeric_gradient
 from kedja.errors import one_of
 from kedja.explain.bare import graph
+from kedja.explain.blocks import Block, Line, Title, Words
 from kedja.explain.figures import Figures, Written
 from kedja.explain.naming import Slope, symbol_of
-from kedja.explain.page import Block, Line, Page, Title, Words
+from kedja.explain.page import Page
 from kedja.explain.table import Table
 from kedja.explain.walkthrough import Walkthrough, backprop
 from kedja.explain.words import _

@@ -1,18 +1,21 @@
-"""Expressions of one or more letters, as trees: what the grammar reads, the rules differentiate, and a page shows."""
+"""Expressions of one or more letters, as trees: what the grammar reads and the rules differentiate; and their text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-import kedja.ops as ops
+from kedja.explain.functions import ARITHMETIC, CONSTANTS, FUNCTIONS
 from kedja.graph.node import Tensor
+from kedja.ops.notation import ATOM, POWER, PRODUCT, SUM
 
-__all__ = ["ARITHMETIC", "FUNCTIONS", "Binary", "Call", "Constant", "Expression", "Name", "Negative", "Number", "Slope"]
+__all__ = ["Binary", "Call", "Constant", "Expression", "Name", "Negative", "Number", "Slope", "Text"]
+
+LONG = 15  # digits; a longer whole number is rounded
 
 
 class Expression:
@@ -107,9 +110,7 @@ class Expression:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        from kedja.explain.notation import text
-
-        return text(self)
+        return Text().write(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -244,57 +245,96 @@ def lifted(value: Any) -> Expression:
     return value if isinstance(value, Expression) else Number(Fraction(value))
 
 
-class Function(NamedTuple):
-    """A function of the table: its NumPy meaning, its op, how TeX writes its name, and what it is defined for."""
+class Text:
+    """An expression as text that the grammar reads again.
 
-    compute: Callable[..., Any]
-    op: Callable[..., Any]
-    tex: str
-    domain: str = ""
-    arguments: tuple[int, ...] = (1,)
+    One walk serves all styles: a style says how a part is put together, and the walk where parentheses stand.
+    """
 
+    def write(self, e: Expression) -> str:
+        """The whole expression."""
+        return self.part(e)[0]
 
-def _(text: str) -> str:
-    """Marks words for the catalogues of translations; they are looked up when they are shown."""
-    return text
+    def need(self, e: Expression, level: int) -> str:
+        """A part, in parentheses when it binds less tightly than its place asks."""
+        written, own = self.part(e)
+        return written if own >= level else self.grouped(written)
 
+    def part(self, e: Expression) -> tuple[str, int]:
+        """A part and how tightly it binds."""
+        match e:
+            case Number(value, decimal):
+                return self.number(value, decimal)
+            case Name(name):
+                return self.name(name), ATOM
+            case Constant(name):
+                return self.constant(name), ATOM
+            case Negative(of):
+                return self.negative(self.need(of, PRODUCT)), SUM
+            case Slope(of, by):
+                return self.slope(self.write(of), by), ATOM
+            case Call(function, arguments):
+                return self.call(function, arguments), POWER if self.raised(e) else ATOM
+            case Binary("^", base, exponent):
+                return self.power(base, exponent), POWER
+            case Binary("/", above, below):
+                return self.quotient(above, below)
+            case Binary("*", left, right):
+                return self.product(self.need(left, PRODUCT), self.need(right, PRODUCT)), PRODUCT
+            case Binary(sign, left, right):
+                level = PRODUCT if sign == "-" or isinstance(right, Negative) else SUM
+                return self.infix(self.need(left, SUM), sign, self.need(right, level)), SUM
+        raise TypeError(f"no part of an expression: {e!r}")
 
-def _log(x: Any, base: Any) -> Any:
-    return np.log(x) / np.log(base)
+    # --- plain text -------------------------------------------------------------------------------------------------
+    def raised(self, e: Call) -> bool:
+        """Whether the call is written as a power."""
+        return False
 
+    def grouped(self, written: str) -> str:
+        return f"({written})"
 
-def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
+    def digits(self, written: str) -> str:
+        return written
 
+    def binding(self, written: str) -> int:
+        """How tightly a number binds: one with a power of ten is a product in TeX."""
+        return ATOM
 
-def _step(x: Any) -> Any:
-    return ops.cast(x > 0, x.dtype)
+    def number(self, value: Fraction, decimal: bool) -> tuple[str, int]:
+        """A whole number, a decimal fraction that ends, or p/q."""
+        written = str(value.numerator) if value.denominator == 1 else repr(value.numerator / value.denominator)
+        if len(written) > LONG:
+            written = repr(value.numerator / value.denominator)
+        if value.denominator == 1 or (decimal and Fraction(written) == value):
+            return self.digits(written), SUM if value < 0 else self.binding(written)
+        above, below = Number(Fraction(abs(value.numerator))), Number(Fraction(value.denominator))
+        written, level = self.quotient(above, below)
+        return (written, level) if value > 0 else (self.negative(written), SUM)
 
+    def name(self, name: str) -> str:
+        return name
 
-CONSTANTS = {"pi": float(np.pi), "e": float(np.e)}
-ARITHMETIC: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "+": (np.add, ops.add),
-    "-": (np.subtract, ops.subtract),
-    "*": (np.multiply, ops.multiply),
-    "/": (np.divide, ops.divide),
-    "^": (np.power, ops.power),
-}
-ABOVE_0, FROM_0, UP_TO_1 = _("numbers above 0"), _("numbers from 0 on"), _("numbers from -1 to 1")
-FUNCTIONS: dict[str, Function] = {
-    "sqrt": Function(np.sqrt, ops.sqrt, r"\sqrt", FROM_0),
-    "exp": Function(np.exp, ops.exp, r"\exp"),
-    "ln": Function(np.log, ops.log, r"\ln", ABOVE_0),
-    "log": Function(_log, ops.logarithm, r"\log", ABOVE_0, (2,)),
-    "sin": Function(np.sin, ops.sin, r"\sin"),
-    "cos": Function(np.cos, ops.cos, r"\cos"),
-    "tan": Function(np.tan, ops.tan, r"\tan"),
-    "arcsin": Function(np.arcsin, ops.arcsin, r"\arcsin", UP_TO_1),
-    "arccos": Function(np.arccos, ops.arccos, r"\arccos", UP_TO_1),
-    "arctan": Function(np.arctan, ops.arctan, r"\arctan"),
-    "tanh": Function(np.tanh, ops.tanh, r"\tanh"),
-    "sigmoid": Function(_sigmoid, ops.sigmoid, r"\sigma"),
-    "relu": Function(lambda x: np.maximum(x, 0.0), ops.relu, r"\operatorname{relu}"),
-    "abs": Function(np.absolute, ops.absolute, r"\operatorname{abs}"),
-    "sign": Function(np.sign, ops.sign, r"\operatorname{sign}"),
-    "step": Function(lambda x: np.where(x > 0, 1.0, 0.0)[()], _step, r"\operatorname{step}"),
-}
+    def constant(self, name: str) -> str:
+        return name
+
+    def negative(self, written: str) -> str:
+        return f"-{written}"
+
+    def infix(self, left: str, sign: str, right: str) -> str:
+        return f"{left} {sign} {right}"
+
+    def product(self, left: str, right: str) -> str:
+        return f"{left} * {right}"
+
+    def quotient(self, above: Expression, below: Expression) -> tuple[str, int]:
+        return f"{self.need(above, PRODUCT)} / {self.need(below, POWER)}", PRODUCT
+
+    def power(self, base: Expression, exponent: Expression) -> str:
+        return f"{self.need(base, ATOM)}**{self.need(exponent, ATOM)}"
+
+    def call(self, function: str, arguments: tuple[Expression, ...]) -> str:
+        return f"{function}({', '.join(map(self.write, arguments))})"
+
+    def slope(self, of: str, by: str) -> str:
+        return f"d/d{by}[{of}]"

@@ -12,7 +12,7 @@ from kedja import nn
 from kedja.diff import grad
 from kedja.errors import DataError, GraphError
 from kedja.explain.operations import Work, work_of
-from kedja.explain.table import Table
+from kedja.explain.table import Table, Tabular
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor, ancestors, tensor
 from kedja.graph.trace import Graph
@@ -28,7 +28,7 @@ __all__ = ["GradientCost", "gradient_cost"]
 SAMPLE, REPEATS, PATIENCE = 20, 50, 0.5  # parameters moved; runs timed, and the seconds they may take
 
 
-class GradientCost:
+class GradientCost(Tabular):
     """Passes, operations and seconds of both ways to the gradient; it prints as a table.
 
     Perturbation moves each parameter up and down: two forward passes for each. `sampled` of them were moved and timed,
@@ -66,7 +66,7 @@ class GradientCost:
 
     @property
     def table(self) -> Table:
-        """The table of text that all ways to show it share."""
+        """The table that all ways to show it share."""
         rows = [
             (_("forward pass alone"), "1", f"{self.forward.operations:,}", _seconds(self.forward_seconds)),
             (
@@ -96,22 +96,6 @@ class GradientCost:
             notes.append(_("the time of perturbation is worked out from the parameters that were moved"))
         notes.append(told.format(n=f"{self.sampled:,}", off=f"{self.worst:.1e}"))
         return notes
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def tex(self) -> str:
-        """The table in TeX."""
-        return self.table.tex()
-
-    def _repr_html_(self) -> str:
-        return self.table.html()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: counts, seconds, and how far the gradients are apart."""

@@ -15,7 +15,8 @@ from fractions import Fraction
 from typing import NamedTuple, NoReturn
 
 from kedja.errors import KedjaError, one_of
-from kedja.explain.expression import FUNCTIONS, Binary, Call, Constant, Expression, Name, Negative, Number
+from kedja.explain.expression import Binary, Call, Constant, Expression, Name, Negative, Number
+from kedja.explain.functions import FUNCTIONS
 from kedja.explain.words import _
 
 __all__ = ["ExpressionError", "parse", "value_of"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from kedja.explain.blocks import Block, Line, Title, Words
 from kedja.explain.figures import Figures
 from kedja.explain.mathml import mathml
-from kedja.explain.page import Block, Line, Title, Words
 from kedja.explain.printing import facts
 from kedja.explain.words import _
 

@@ -10,7 +10,7 @@ import numpy as np
 from kedja.diff import jvp, vjp
 from kedja.errors import DataError, DTypeError, GraphError
 from kedja.explain.operations import Work, work_of
-from kedja.explain.table import Table
+from kedja.explain.table import Table, Tabular
 from kedja.explain.words import _, counted
 from kedja.graph.dtypes import is_float
 from kedja.graph.node import Array, Tensor, ancestors, placeholder, tensor
@@ -21,7 +21,7 @@ __all__ = ["Modes", "modes"]
 RUN_UP_TO = 200  # passes; more are counted and not run
 
 
-class Modes:
+class Modes(Tabular):
     """The work of both modes for all derivatives of m numbers by n numbers; it prints as a table.
 
     `forward` and `reverse` are the work of one pass, `value` that of the function itself. `jacobian` (m, n) is what
@@ -56,7 +56,7 @@ class Modes:
 
     @property
     def table(self) -> Table:
-        """The table of text that all ways to show it share."""
+        """The table that all ways to show it share."""
         lines = [
             (_("the function itself"), 1, self.value),
             (_("forward mode"), self.inputs, self.forward),
@@ -86,22 +86,6 @@ class Modes:
         else:
             notes.append(_("counted, not run: there are too many passes"))
         return notes
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def tex(self) -> str:
-        """The table in TeX."""
-        return self.table.tex()
-
-    def _repr_html_(self) -> str:
-        return self.table.html()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: passes and work of each mode."""

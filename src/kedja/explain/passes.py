@@ -9,11 +9,11 @@ import numpy as np
 
 from kedja.errors import DataError
 from kedja.explain.backward import Backward, Edge, Slopes
+from kedja.explain.blocks import Line, numbered
 from kedja.explain.elements import Elements
 from kedja.explain.figures import Figures, Written
 from kedja.explain.kinks import kinks_of, read_for_kinks
 from kedja.explain.naming import Name, Slope, Symbol
-from kedja.explain.page import Line, numbered
 from kedja.explain.sentences import backward_rule, does
 from kedja.explain.words import _
 from kedja.explain.writing import Writer, inlined, seen_through

@@ -11,7 +11,7 @@ from kedja.diff import grad
 from kedja.diff.gradients import _scalar as one_number
 from kedja.diff.paths import Edge, web
 from kedja.errors import DataError
-from kedja.explain.table import Table
+from kedja.explain.table import Table, Tabular
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor
 from kedja.ops.formula import formula, symbol
@@ -23,7 +23,7 @@ MOST, LONGEST_TEX = 100_000, 1000
 FACTORED_UP_TO = 12  # paths between two waists, beyond which the factored form is not written
 
 
-class Paths:
+class Paths(Tabular):
     """The paths from x to y; it prints as a table.
 
     `count` is how many there are, `listed` the first of them, each a tuple of edges, `contributions` what each of those
@@ -79,7 +79,7 @@ class Paths:
     # --- showing ------------------------------------------------------------------------------------------------
     @property
     def table(self) -> Table:
-        """The table of text that all ways to show it share."""
+        """The table that all ways to show it share."""
         rows = []
         for i, (path, product, value) in enumerate(
             zip(self.listed, self._products, self.contributions, strict=True), 1
@@ -110,15 +110,6 @@ class Paths:
         names = [self._names[n] for n in nodes]
         return " → ".join([*names[:3], "…", *names[-3:]] if len(names) > 8 else names)
 
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
     def tex(self) -> str:
         """∂y/∂x as the sum over the listed paths, and factored."""
         y, x = (symbol(self._names[n], "tex") for n in (self.y, self.x))
@@ -130,9 +121,6 @@ class Paths:
             found += r" + \cdots"
         factors = self.factored("tex") if self.count > 1 else None
         return f"{found} = {factors}" if factors is not None and len(factors) <= LONGEST_TEX else found
-
-    def _repr_html_(self) -> str:
-        return self.table.html()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the count, the listed paths with their products and values, the gradient."""

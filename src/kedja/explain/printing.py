@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kedja.explain.blocks import Block, Line, Title, Words
 from kedja.explain.figures import Figures, Written
-from kedja.explain.page import Block, Line, Title, Words
 from kedja.explain.words import _
 
 __all__ = ["as_markdown", "as_rich", "as_tex", "as_text", "facts"]
@@ -143,6 +143,7 @@ SIGNS = {
 }  # fmt: skip
 RAISED = {c: str(i) for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁽": "(", "⁾": ")"}
 LOWERED = {c: str(i) for i, c in enumerate("₀₁₂₃₄₅₆₇₈₉")}
+MINUS = re.compile("(?<![\\w-])-(?=[\\dα-ω∞])")  # the hyphen that stands before a number
 
 
 def as_tex(blocks: Sequence[Block], figures: Figures) -> str:
@@ -167,7 +168,7 @@ def as_tex(blocks: Sequence[Block], figures: Figures) -> str:
 
 def plain(words: str) -> str:
     """Words as LaTeX sets them: its signs escaped, mathematical ones in mathematics."""
-    words = "".join(SIGNS.get(c, c) for c in words)
+    words = "".join(SIGNS.get(c, c) for c in MINUS.sub("−", words))
     for sign, table in (("^", RAISED), ("_", LOWERED)):
         runs = re.compile(f"[{''.join(table)}]+")
         words = runs.sub(lambda m, s=sign, t=table: f"${s}{{{''.join(t[c] for c in m[0])}}}$", words)  # type: ignore[misc]

@@ -9,9 +9,10 @@ import numpy as np
 
 from kedja.engines import Engine
 from kedja.errors import DataError
+from kedja.explain.blocks import Block, Line, Title, Words
 from kedja.explain.figures import Figures
 from kedja.explain.naming import Notation
-from kedja.explain.page import Block, Line, Page, Title, Words
+from kedja.explain.page import Page
 from kedja.explain.passes import Passes
 from kedja.explain.record import Record, Values, computed, ready
 from kedja.explain.symbols import Cast

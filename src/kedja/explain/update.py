@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from kedja.explain.blocks import Line
 from kedja.explain.elements import Elements
 from kedja.explain.figures import Figures
 from kedja.explain.naming import Name, Slope, Symbol
-from kedja.explain.page import Line
 from kedja.explain.record import Record, Values
 from kedja.explain.words import _
 from kedja.explain.writing import Writer

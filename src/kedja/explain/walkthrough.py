@@ -10,10 +10,11 @@ import numpy as np
 
 from kedja.engines import Engine
 from kedja.errors import one_of
+from kedja.explain.blocks import Block, Line, Title, Words
 from kedja.explain.chain import Chain, weight_at
 from kedja.explain.figures import Figures
 from kedja.explain.naming import Notation
-from kedja.explain.page import Block, Line, Page, Title, Words
+from kedja.explain.page import Page
 from kedja.explain.passes import Passes
 from kedja.explain.record import Record, Values, computed, ready
 from kedja.explain.symbols import Cast
@@ -66,7 +67,7 @@ class Walkthrough(Page):
         yield Title(_("Was the gradient right?"))
         if found.plain is not None:
             yield Words(
-                _("Foretold: −ε‖∇‖² = −{rate} · {norm} = {plain}").format(
+                _("Foretold: -ε‖∇‖² = -{rate} · {norm} = {plain}").format(
                     rate=show(found.rate), norm=show(found.squared_norm), plain=show(found.plain)
                 )
             )

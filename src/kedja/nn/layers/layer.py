@@ -68,7 +68,7 @@ class Layer:
         if "build" in cls.__dict__:
             cls.build = made(cls.build)  # type: ignore[method-assign]
         if cls.__module__.startswith("kedja."):
-            LAYERS[cls.__name__] = cls
+            LAYERS.setdefault(cls.__name__, cls)
 
     # --- what subclasses write --------------------------------------------------------------------------------------
     def build(self, *shapes: Any) -> None:
