@@ -197,7 +197,7 @@ class _NotebookScreen:
     def __init__(self) -> None:
         from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
 
-        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
+        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
 
     def show(self, fraction: float | None, words: str) -> None:
         from html import escape
