@@ -4,6 +4,7 @@ import csv
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -212,12 +213,43 @@ def regularisation() -> plt.Figure:
     return figure
 
 
+def seeing() -> dict[str, Any]:
+    """The pictures of the page on pictures, as kj.explain makes them."""
+    a, b = kj.Parameter(2.0, name="a"), kj.Parameter(1.0, name="b")
+    c, d = a + b, b + 1
+    e = c * d
+    x, y = kj.data.load("xor")
+    net = kj.Sequential([kj.nn.Dense(4, "tanh"), kj.nn.Dense(1, "sigmoid")])
+    trail = kj.explain.Trail(every=10)
+    rule = kj.optim.Adam(0.05)
+    net.fit(
+        x, y, loss="binary_cross_entropy", optimizer=rule, epochs=300, batch_size=None, seed=0, callbacks=[trail]
+    )  # fmt: skip
+
+    def deep(activation: str) -> kj.Sequential:
+        layers = [kj.nn.Dense(16, activation, init="auto") for _ in range(10)]
+        return kj.Sequential([*layers, kj.nn.Dense(1)]).build((None, 2), seed=0)
+
+    return {
+        "seeing-graph": kj.explain.draw_graph(e, names={"c": c, "d": d, "e": e}),
+        "seeing-network": kj.explain.draw_network(net, x[1], y[1], loss="binary_cross_entropy"),
+        "seeing-boundary": kj.explain.boundary(net, x, y, span=((-0.5, 1.5), (-0.5, 1.5))),
+        "seeing-race": kj.explain.race("valley", steps=50),
+        "seeing-rates": kj.explain.rates(),
+        "seeing-surface": kj.explain.loss_surface(net, x, y, directions="path", trail=trail),
+        "seeing-gradients": kj.explain.gradient_sizes({"sigmoid": deep("sigmoid"), "relu": deep("relu")}, x, y, "mse"),
+        "seeing-convolution": kj.explain.convolution_steps([[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[1, 0], [0, -1]]),
+    }
+
+
 def main(folder: Path) -> None:
     """Write every picture into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         for draw in (graph, xor, densities, matrix, shift, filters, overfitting, regularisation):
             draw().savefig(folder / f"{draw.__name__}.svg", metadata={"Date": None})
+        for name, picture in seeing().items():
+            picture.save(folder / f"{name}.svg")
 
 
 if __name__ == "__main__":

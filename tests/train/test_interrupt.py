@@ -48,12 +48,15 @@ def test_ctrl_c(engine, batch):
 
 def test_the_first_press_is_noted_and_the_second_stops_at_once():
     """Inside, one SIGINT sets a flag; a second is Python's KeyboardInterrupt; outside, the old handler is back."""
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), interruptible() as interrupt:
-        signal.raise_signal(signal.SIGINT)
-        assert interrupt.pressed
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    outside = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible() as interrupt:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupt.pressed
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, outside)
 
 
 def test_in_another_thread_signals_are_left_alone():

@@ -5,53 +5,20 @@ Colours are CSS classes (`s0`, `s1`, `axis`, …), which the page that holds the
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from kedja.explain.pictures.marks import SUPERSCRIPT, number, plain
 
 __all__ = ["curves", "downsample", "histogram", "number", "plain", "scatter", "ticks"]
 
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 54, 24, 34, 40
 HOVER_STRIPS = 100  # places along the x axis that answer the mouse; each costs about 200 bytes
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# What HTML forbids, and what would turn the direction of the text around it: names come from users' files.
-UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
-def plain(value: object) -> str:
-    """Any text made safe to stand in HTML, in an element or in an attribute.
-
-    >>> plain('<b title="x">')
-    '&lt;b title=&quot;x&quot;&gt;'
-    """
-    return html.escape(UNPRINTABLE.sub("\ufffd", str(value)), quote=True)
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A number as one writes it: 1,234 and 0.05, 1.2×10⁻⁵ where it is very small or large, and a real minus.
-
-    >>> number(-0.000012), number(12000), number(0.25), number(float("nan"))
-    ('−1.2×10⁻⁵', '12,000', '0.25', 'not a number')
-    """
-    if math.isnan(value):
-        return "not a number"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e7:
-        written = f"{int(value):,}"
-    elif 1e-3 <= abs(value) < 1e7:
-        written = f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
-        written = written.rstrip("0").rstrip(".") if "." in written else written
-    else:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        written = f"{mantissa.rstrip('0').rstrip('.')}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
-    return written.replace("-", "−")
 
 
 def ticks(low: float, high: float, about: int = 6, *, whole: bool = False) -> list[float]:
