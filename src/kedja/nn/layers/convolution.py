@@ -6,7 +6,6 @@ this trade the kernel is not flipped.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from kedja.errors import KedjaError, ShapeError
@@ -14,6 +13,7 @@ from kedja.graph.node import Tensor
 from kedja.graph.shapes import Shape
 from kedja.nn import activations, initializers
 from kedja.nn.layers.layer import Layer
+from kedja.nn.layers.numbers import whole
 from kedja.ops.convolution import conv, conv_transpose
 from kedja.ops.windows import count, resolve
 
@@ -23,17 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 AXES = {1: "(N, steps, channels)", 2: "(N, height, width, channels)", 3: "(N, depth, height, width, channels)"}
-
-
-def at_least_one(layer: Layer, name: str, value: Any, meaning: str) -> int:
-    """A whole number ≥ 1, or an error that says what it is for."""
-    try:
-        found = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        found = 0
-    if found < 1:
-        raise ShapeError(f"{type(layer).__name__}: {name} is {meaning}, a whole number ≥ 1; got {value!r}")
-    return found
 
 
 class _Sliding(Layer):
@@ -85,6 +74,19 @@ class _Sliding(Layer):
                 "Channels stand last; give as many as at the first call, or make a new layer."
             )
 
+    def check_groups(self, groups: int, filters: int) -> None:
+        """Refuse groups that leave channels over."""
+        for what, n in (("channels of the input", self.channels), ("filters", filters)):
+            if n % groups:
+                raise ShapeError(f"groups={groups} must divide the {what}: {n} / {groups} = {n / groups:g}")
+
+    def checked(self, x: Tensor) -> Tensor:
+        """The input, if the layer was made for it and a kernel fits it; the message is in the layer's own words."""
+        self.check(x.shape)
+        windows = resolve(x.shape[1:-1], self.size, self.stride, self.padding, self.dilation)
+        count(x.shape[1:-1], windows, "kernel", x.shape)
+        return x
+
     def finished(self, y: Tensor) -> Tensor:
         """Bias and activation."""
         return self.activation(y if self.bias is None else y + self.bias)
@@ -102,25 +104,18 @@ class _Conv(_Sliding):
         super().__init__(
             size, activation, stride, padding, dilation, use_bias, init, bias_init, regularizer, constraint, name, dtype
         )
-        self.filters = at_least_one(self, "filters", filters, "how many channels come out")
-        self.groups = at_least_one(self, "groups", groups, "into how many parts the channels are divided")
+        self.filters = whole(f"{type(self).__name__}: filters is how many channels come out", filters)
+        self.groups = whole(f"{type(self).__name__}: groups is into how many parts the channels are divided", groups)
 
     def build(self, x: Shape) -> None:
         self.check(x)
         self.channels = x[-1]
-        for what, n in (("channels of the input", self.channels), ("filters", self.filters)):
-            if n % self.groups:
-                raise ShapeError(
-                    f"groups={self.groups} must divide the {what}: {n} / {self.groups} = {n / self.groups:g}"
-                )
+        self.check_groups(self.groups, self.filters)
         self.kernel = self.make_kernel((*self.field(), self.channels // self.groups, self.filters), self.groups)
         self.bias = self.make_bias(self.filters)
 
     def call(self, x: Tensor) -> Tensor:
-        self.check(x.shape)
-        windows = resolve(x.shape[1:-1], self.size, self.stride, self.padding, self.dilation)
-        count(x.shape[1:-1], windows, "kernel", x.shape)
-        return self.finished(conv(x, self.kernel, self.stride, self.padding, self.dilation, self.groups))
+        return self.finished(conv(self.checked(x), self.kernel, self.stride, self.padding, self.dilation, self.groups))
 
 
 class Conv1D(_Conv):
@@ -184,18 +179,14 @@ class _ConvTranspose(_Sliding):
         super().__init__(
             size, activation, stride, padding, dilation, use_bias, init, bias_init, regularizer, constraint, name, dtype
         )
-        self.filters = at_least_one(self, "filters", filters, "how many channels come out")
-        self.groups = at_least_one(self, "groups", groups, "into how many parts the channels are divided")
+        self.filters = whole(f"{type(self).__name__}: filters is how many channels come out", filters)
+        self.groups = whole(f"{type(self).__name__}: groups is into how many parts the channels are divided", groups)
         self.output_padding = output_padding
 
     def build(self, x: Shape) -> None:
         self.check(x)
         self.channels = x[-1]
-        for what, n in (("channels of the input", self.channels), ("filters", self.filters)):
-            if n % self.groups:
-                raise ShapeError(
-                    f"groups={self.groups} must divide the {what}: {n} / {self.groups} = {n / self.groups:g}"
-                )
+        self.check_groups(self.groups, self.filters)
         self.kernel = self.make_kernel((*self.field(), self.channels, self.filters // self.groups))
         self.bias = self.make_bias(self.filters)
 
@@ -261,7 +252,7 @@ class _DepthwiseConv(_Sliding):
         super().__init__(
             size, activation, stride, padding, dilation, use_bias, init, bias_init, regularizer, constraint, name, dtype
         )
-        self.multiplier = at_least_one(self, "multiplier", multiplier, "how many channels come of each")
+        self.multiplier = whole(f"{type(self).__name__}: multiplier is how many channels come of each", multiplier)
 
     def build(self, x: Shape) -> None:
         self.check(x)
@@ -270,10 +261,9 @@ class _DepthwiseConv(_Sliding):
         self.bias = self.make_bias(self.channels * self.multiplier)
 
     def call(self, x: Tensor) -> Tensor:
-        self.check(x.shape)
-        windows = resolve(x.shape[1:-1], self.size, self.stride, self.padding, self.dilation)
-        count(x.shape[1:-1], windows, "kernel", x.shape)
-        return self.finished(conv(x, self.kernel, self.stride, self.padding, self.dilation, self.channels))
+        return self.finished(
+            conv(self.checked(x), self.kernel, self.stride, self.padding, self.dilation, self.channels)
+        )
 
 
 class DepthwiseConv1D(_DepthwiseConv):
@@ -319,7 +309,7 @@ class _SeparableConv(_DepthwiseConv):
             use_bias=use_bias, init=init, bias_init=bias_init, regularizer=regularizer, constraint=constraint,
             name=name, dtype=dtype,
         )  # fmt: skip
-        self.filters = at_least_one(self, "filters", filters, "how many channels come out")
+        self.filters = whole(f"{type(self).__name__}: filters is how many channels come out", filters)
 
     def build(self, x: Shape) -> None:
         self.check(x)
@@ -330,10 +320,7 @@ class _SeparableConv(_DepthwiseConv):
         self.bias = self.make_bias(self.filters)
 
     def call(self, x: Tensor) -> Tensor:
-        self.check(x.shape)
-        windows = resolve(x.shape[1:-1], self.size, self.stride, self.padding, self.dilation)
-        count(x.shape[1:-1], windows, "kernel", x.shape)
-        each = conv(x, self.kernel, self.stride, self.padding, self.dilation, self.channels)
+        each = conv(self.checked(x), self.kernel, self.stride, self.padding, self.dilation, self.channels)
         return self.finished(conv(each, self.mixing))
 
 

@@ -11,6 +11,7 @@ from kedja.graph.dtypes import DType
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.shapes import Shape
 from kedja.nn.layers.layer import Layer
+from kedja.nn.layers.numbers import whole
 
 __all__ = ["LearnedPositionalEncoding", "PositionalEncoding"]
 
@@ -70,11 +71,7 @@ class LearnedPositionalEncoding(Layer):
 
     def __init__(self, longest: int, *, init: Any = "normal", name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        if isinstance(longest, bool) or not isinstance(longest, int | np.integer) or longest < 1:
-            raise ShapeError(
-                f"LearnedPositionalEncoding: longest is a number of steps, a whole number ≥ 1; got {longest!r}"
-            )
-        self.longest, self.init = int(longest), init
+        self.longest, self.init = whole("LearnedPositionalEncoding: longest is a number of steps", longest), init
 
     def build(self, x: Shape) -> None:
         _expect_sequences(x)

@@ -16,6 +16,7 @@ from kedja.graph.node import Array, Tensor
 from kedja.graph.shapes import Shape
 from kedja.nn import activations, initializers
 from kedja.nn.layers.layer import LAYERS, Layer
+from kedja.nn.layers.numbers import whole
 from kedja.ops import scan, transpose, where, zeros
 
 __all__ = ["GRU", "LSTM", "Recurrent", "SimpleRNN"]
@@ -53,11 +54,7 @@ class Recurrent(Layer):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, dtype)
-        if isinstance(units, bool) or not isinstance(units, int | np.integer) or units < 1:
-            raise ShapeError(
-                f"{type(self).__name__}: units is the width of the state, a whole number ≥ 1; got {units!r}"
-            )
-        self.units = int(units)
+        self.units = whole(f"{type(self).__name__}: units is the width of the state", units)
         self.activation = activations.get(activation)
         self.activation_name = activations.name_of(activation)
         self.use_bias = use_bias
