@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kedja.data.dataset import Dataset
-from kedja.data.split import split_rows
-from kedja.data.weights import class_weights
-from kedja.engines import choose
 from kedja.engines.engine import Engine
 from kedja.errors import DataError, GraphError
-from kedja.graph.trace import Graph
-from kedja.graph.variables import Variable
 from kedja.nn import initializers, losses, regularizers
-from kedja.nn.layers.layer import Layer, fresh_seed, trainable
-from kedja.nn.losses import Loss
+from kedja.nn.layers.layer import fresh_seed, trainable
 from kedja.nn.model import Module
 from kedja.ops.random import key_words
-from kedja.optim import Minimizer
 from kedja.optim import get as get_optimizer
-from kedja.optim.iterations import MinimizerLoop
 from kedja.train.callbacks import Callback
 from kedja.train.evaluation import as_inputs, as_targets, evaluator, output_shape
+from kedja.train.foreign import refuse_foreign
 from kedja.train.history import History
-from kedja.train.loop import Runner, TailedLoop
-from kedja.train.metrics import Metric, get_all, of_steps
+from kedja.train.loop import Runner
+from kedja.train.metrics import get_all, of_steps
+from kedja.train.parts import parted, row_weights, unpacked
 from kedja.train.progress import progress
 from kedja.train.run import Course, Run, arguments_of
 from kedja.train.scalars import Scalars, penalties_of
-from kedja.train.step import Batch, columns, training_graph
+from kedja.train.stepping import StepProgram
 from kedja.train.training import Training, training_of
 
 __all__ = ["Training", "fit", "trainable", "training_of"]
 
 Array = np.ndarray[Any, Any]
-
-
-def unpacked(x: Any, y: Any, what: str = "x", model: Module | None = None) -> tuple[Any, Any]:
-    """x and y, from two arguments or from one data set, whose mask goes with x where the model takes two inputs."""
-    if isinstance(x, Dataset):
-        if y is not None:
-            raise DataError("give either a data set or x and y, not both")
-        both = x.mask is not None and model is not None and len(model.input_shapes or model.known_shapes()) == 2
-        return ((x.x, x.mask) if both else x.x), x.y
-    if y is None:
-        if isinstance(x, tuple) and len(x) == 2:
-            return x
-        raise DataError(f"{what} has no targets: give x and y, or a data set that has both")
-    return x, y
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -124,7 +101,7 @@ def fit(
     >>> bool(history["loss"][-1] < history["loss"][0] / 10), history.stopped
     (True, 'ran all 500 epochs')
     """
-    refuse_foreign(unknown)
+    refuse_foreign(unknown, [p for p in inspect.signature(fit).parameters if p not in ("model", "unknown")])
     training = training_of(model)
     if not training.busy.acquire(blocking=False):
         raise GraphError("this model is being trained already, in another thread: wait for it, or train a copy")
@@ -173,7 +150,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         model.build(*((None, *a.shape[1:]) for a in inputs), seed=seed)
         outputs = output_shape(model, inputs)
         y = as_targets(model, y, rows, chosen, outputs, learning=True)
-        weights = row_weights(wish, y, rows, inputs[0].dtype)
+        weights = row_weights(wish.sample_weight, wish.class_weight, y, rows, inputs[0].dtype)
         learn, held_out = parted(model, inputs, y, weights, wish.validation, seed, chosen, outputs)
         inputs, y, weights = learn
         rows = len(y)
@@ -224,68 +201,6 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
     return history
 
 
-class StepProgram:
-    """The compiled steps of one way to train: found among those the model has, or made."""
-
-    def __init__(
-        self, model: Module, training: Training, loss: Loss, metrics: Sequence[Metric], scalars: Scalars,
-        parameters: dict[str, Variable], with_norm: bool, engine: str | Engine,
-    ) -> None:  # fmt: skip
-        self.model, self.training, self.loss, self.metrics = model, training, loss, metrics
-        self.scalars, self.parameters, self.with_norm, self.engine = scalars, parameters, with_norm, engine
-
-    def loop(
-        self, inputs: Sequence[Array], y: Array, weighted: bool, rows: int, size: int, full: bool
-    ) -> tuple[Any, Any, list[str]]:
-        """The loop, what it is known by, and what its outputs are."""
-        left = 0 if full else rows % size
-        coupled = bool(left) and any(layer.couples_rows for layer in self.learning_layers())
-        batch = Batch(inputs, y, size, weighted, padded=bool(left) and not coupled)
-        name = self.engine if isinstance(self.engine, str) else self.engine.name
-        key = (
-            batch.key(), self.loss.structure(), tuple(m.structure() for m in self.metrics),
-            self.scalars.structure(), name, full, tuple(self.parameters), self.frozen(), rows, self.with_norm,
-            tuple(repr(getattr(p, "constraint", None)) for p in self.parameters.values()),
-        )  # fmt: skip
-        loops = self.training.loops
-        if key not in loops:
-            made = self.made(batch, full)
-            if coupled:
-                tail = self.made(Batch(inputs, y, left, weighted, padded=False), full)
-                made = TailedLoop(made, tail, -(-rows // size))
-            loops[key] = made
-        made = loops[key]
-        searching = isinstance(self.scalars.optimizer, Minimizer)
-        return made, key, self.columns(made.graph, batch) + ["evaluations"] * searching
-
-    def columns(self, graph: Graph, batch: Batch) -> list[str]:
-        """What each number is that the graph puts out."""
-        return columns(graph, self.metrics, batch, bool(self.scalars.penalties), self.with_norm)
-
-    def made(self, batch: Batch, full: bool) -> Any:
-        """A loop compiled for batches of this size."""
-        graph = training_graph(
-            self.model, self.loss, self.scalars, self.training.memory, self.metrics, batch, self.parameters,
-            self.with_norm,
-        )  # fmt: skip
-        data = len(batch.x) + 1 + batch.weighted
-        rule = self.scalars.optimizer
-        if isinstance(rule, Minimizer):
-            wanted = list(self.parameters.values())
-            return MinimizerLoop(rule, graph, self.training.memory, wanted, self.engine, self.columns(graph, batch))
-        return choose(self.engine, graph).loop(graph, data=data, padded=batch.padded, ordered=not full)
-
-    def learning_layers(self) -> list[Layer]:
-        """The model and the layers inside it that are not frozen."""
-        frozen = set(self.frozen())
-        inside = [layer for path, layer in self.model.layers_by_path() if path not in frozen]
-        return [self.model, *inside]
-
-    def frozen(self) -> tuple[str, ...]:
-        """The paths of frozen layers."""
-        return tuple(path for path, layer in self.model.layers_by_path() if not layer.trainable)
-
-
 def warn_of_equal_units(model: Module) -> None:
     """Say so when the units of a layer start alike: they get the same gradient and stay alike (scope 4.6)."""
     alike = initializers.symmetric(model)
@@ -297,15 +212,6 @@ def warn_of_equal_units(model: Module) -> None:
         )
 
 
-def row_weights(wish: Wish, y: Array, rows: int, dtype: Any) -> Array | None:
-    """What each row weighs: its own weight times that of its class; None when all weigh the same."""
-    own = None if wish.sample_weight is None else as_weights(wish.sample_weight, rows)
-    if wish.class_weight is not None:
-        of_class = class_weights(y, wish.class_weight)
-        own = of_class if own is None else own * of_class
-    return None if own is None else own.astype(dtype)
-
-
 def as_callbacks(callbacks: Any) -> list[Callback]:
     """The callbacks, each an object; one alone is taken too."""
     several = callbacks is None or isinstance(callbacks, list | tuple)
@@ -315,74 +221,3 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
             hint = " Write it with brackets." if isinstance(hook, type) else ""
             raise DataError(f"callbacks are objects made from kj.callbacks.Callback, got {hook!r}.{hint}")
     return found
-
-
-Part = tuple[list[Array], Array, Array | None]  # inputs, targets, weights
-
-
-def parted(
-    model: Module, inputs: list[Array], y: Array, weights: Array | None, validation: Any, seed: int, loss: Loss,
-    outputs: tuple[int, ...],
-) -> tuple[Part, Part | None]:  # fmt: skip
-    """The rows to learn from, and those to validate on: a share of them, or others that were given."""
-    if validation is None:
-        return (inputs, y, weights), None
-    if isinstance(validation, Dataset) or (isinstance(validation, list | tuple) and len(validation) == 2):
-        given_x, given_y = validation if isinstance(validation, list | tuple) else (validation, None)
-        vx, vy = unpacked(given_x, given_y, model=model)
-        v_inputs = as_inputs(model, vx, "validation x")
-        vy = as_targets(model, vy, len(v_inputs[0]), loss, outputs, "validation y")
-        return (inputs, y, weights), (v_inputs, vy, None)
-    if not isinstance(validation, float | np.floating) or not 0 < validation < 1:
-        raise DataError(
-            "validation is a share of the rows between 0 and 1, a pair (x, y) or a data set; "
-            f"got {validation if isinstance(validation, int | float) else type(validation).__name__}"
-        )
-    keep, held = split_rows(len(y), test=float(validation), seed=seed)
-
-    def of(rows: Array) -> Part:
-        return [a[rows] for a in inputs], y[rows], None if weights is None else weights[rows]
-
-    return of(keep), of(held)
-
-
-def as_weights(weights: Any, rows: int) -> Array:
-    """Sample weights as an array: one finite number ≥ 0 per row, not all 0."""
-    array = np.asarray(weights, np.float64)
-    if array.shape != (rows,):
-        raise DataError(f"sample_weight needs one number for each of the {rows} rows; got shape {array.shape}")
-    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
-    if wrong.size:
-        raise DataError(f"sample_weight must be finite and at least 0; row {wrong[0]} has {array[wrong[0]]:g}")
-    if not array.sum():
-        raise DataError("sample_weight is 0 for every row: there is nothing to learn from")
-    return array
-
-
-ELSEWHERE = {
-    "alpha": "kedja spells it regularizer=kj.regularizers.L2(alpha), on every kernel",
-    "criterion": "kedja spells it loss=",
-    "dropout": "dropout is a layer: kj.nn.Dropout(0.5)",
-    "early_stopping": "kedja spells it callbacks=[kj.callbacks.EarlyStopping()]",
-    "eta": "the rate belongs to the optimiser: optimizer=kj.optim.SGD(0.1)",
-    "learning_rate": "the rate belongs to the optimiser: optimizer=kj.optim.SGD(0.1)",
-    "lr": "the rate belongs to the optimiser: optimizer=kj.optim.SGD(0.1)",
-    "max_iter": "kedja spells it epochs=",
-    "momentum": "the momentum belongs to the optimiser: optimizer=kj.optim.SGD(0.1, momentum=0.9)",
-    "n_epochs": "kedja spells it epochs=",
-    "random_state": "kedja spells it seed=",
-    "penalty": "kedja spells it regularizer=",
-    "validation_data": "kedja spells it validation=(x, y)",
-    "validation_fraction": "kedja spells it validation=0.1",
-    "validation_split": "kedja spells it validation=0.1",
-    "weight_decay": "decay belongs to the optimiser: optimizer=kj.optim.AdamW(weight_decay=0.01)",
-}
-
-
-def refuse_foreign(unknown: dict[str, Any]) -> None:
-    """Arguments that peers have and we spell otherwise get our spelling; others the list of ours."""
-    for name in unknown:
-        ours = [p for p in inspect.signature(fit).parameters if p not in ("model", "unknown")]
-        near = difflib.get_close_matches(name, ours, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(ours)}"
-        raise TypeError(f"fit() has no argument {name!r}: {ELSEWHERE.get(name, hint)}")

@@ -22,8 +22,9 @@ from kedja.optim import get as get_optimizer
 from kedja.optim.curve import drawn
 from kedja.optim.schedules import Exponential
 from kedja.train.evaluation import as_inputs, as_targets
-from kedja.train.fit import fit, unpacked, whole
+from kedja.train.fit import fit, whole
 from kedja.train.loop import orders
+from kedja.train.parts import unpacked
 from kedja.train.training import training_of
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from kedja.ops.random import key_words
 from kedja.optim import averaged
 from kedja.optim import get as get_optimizer
 from kedja.train.evaluation import as_inputs, as_targets, decide, evaluator, output_shape, predict, probabilities
-from kedja.train.fit import as_weights, fit, unpacked
+from kedja.train.fit import fit
 from kedja.train.metrics import get_all
+from kedja.train.parts import as_weights, unpacked
 from kedja.train.training import training_of
 
 __all__: list[str] = []

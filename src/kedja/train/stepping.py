@@ -1,0 +1,89 @@
+"""The compiled steps of a run: found among those the model has, or made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kedja.engines import choose
+from kedja.engines.engine import Engine
+from kedja.graph.trace import Graph
+from kedja.graph.variables import Variable
+from kedja.nn.layers.layer import Layer
+from kedja.nn.losses import Loss
+from kedja.nn.model import Module
+from kedja.optim import Minimizer
+from kedja.optim.iterations import MinimizerLoop
+from kedja.train.loop import TailedLoop
+from kedja.train.metrics import Metric
+from kedja.train.scalars import Scalars
+from kedja.train.step import Batch, columns, training_graph
+from kedja.train.training import Training
+
+__all__ = ["StepProgram"]
+
+Array = np.ndarray[Any, Any]
+
+
+class StepProgram:
+    """The compiled steps of one way to train: found among those the model has, or made."""
+
+    def __init__(
+        self, model: Module, training: Training, loss: Loss, metrics: Sequence[Metric], scalars: Scalars,
+        parameters: dict[str, Variable], with_norm: bool, engine: str | Engine,
+    ) -> None:  # fmt: skip
+        self.model, self.training, self.loss, self.metrics = model, training, loss, metrics
+        self.scalars, self.parameters, self.with_norm, self.engine = scalars, parameters, with_norm, engine
+
+    def loop(
+        self, inputs: Sequence[Array], y: Array, weighted: bool, rows: int, size: int, full: bool
+    ) -> tuple[Any, Any, list[str]]:
+        """The loop, what it is known by, and what its outputs are."""
+        left = 0 if full else rows % size
+        coupled = bool(left) and any(layer.couples_rows for layer in self.learning_layers())
+        batch = Batch(inputs, y, size, weighted, padded=bool(left) and not coupled)
+        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        key = (
+            batch.key(), self.loss.structure(), tuple(m.structure() for m in self.metrics),
+            self.scalars.structure(), name, full, tuple(self.parameters), self.frozen(), rows, self.with_norm,
+            tuple(repr(getattr(p, "constraint", None)) for p in self.parameters.values()),
+        )  # fmt: skip
+        loops = self.training.loops
+        if key not in loops:
+            made = self.made(batch, full)
+            if coupled:
+                tail = self.made(Batch(inputs, y, left, weighted, padded=False), full)
+                made = TailedLoop(made, tail, -(-rows // size))
+            loops[key] = made
+        made = loops[key]
+        searching = isinstance(self.scalars.optimizer, Minimizer)
+        return made, key, self.columns(made.graph, batch) + ["evaluations"] * searching
+
+    def columns(self, graph: Graph, batch: Batch) -> list[str]:
+        """What each number is that the graph puts out."""
+        return columns(graph, self.metrics, batch, bool(self.scalars.penalties), self.with_norm)
+
+    def made(self, batch: Batch, full: bool) -> Any:
+        """A loop compiled for batches of this size."""
+        graph = training_graph(
+            self.model, self.loss, self.scalars, self.training.memory, self.metrics, batch, self.parameters,
+            self.with_norm,
+        )  # fmt: skip
+        data = len(batch.x) + 1 + batch.weighted
+        rule = self.scalars.optimizer
+        if isinstance(rule, Minimizer):
+            wanted = list(self.parameters.values())
+            return MinimizerLoop(rule, graph, self.training.memory, wanted, self.engine, self.columns(graph, batch))
+        return choose(self.engine, graph).loop(graph, data=data, padded=batch.padded, ordered=not full)
+
+    def learning_layers(self) -> list[Layer]:
+        """The model and the layers inside it that are not frozen."""
+        frozen = set(self.frozen())
+        inside = [layer for path, layer in self.model.layers_by_path() if path not in frozen]
+        return [self.model, *inside]
+
+    def frozen(self) -> tuple[str, ...]:
+        """The paths of frozen layers."""
+        return tuple(path for path, layer in self.model.layers_by_path() if not layer.trainable)
