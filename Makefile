@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 TYPED := kedja
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench docs clean
+.PHONY: help install demo test test-all lint bench docs words clean
 
 help:
 	@echo "make install   the library alone, in .venv"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint      formatting, lint, types"
 	@echo "make bench     measure against the peers"
 	@echo "make docs      build the documentation into site/"
+	@echo "make words     bring the Swedish and Romanian words of the explanations up to date"
 	@echo "make clean     remove what was built, but neither .venv nor runs/"
 
 # The version is checked before the environment is made: a venv of an old Python fails much later, in pip's words.
@@ -62,6 +63,17 @@ bench: $(VENV)/.bench-stamp
 
 docs: $(VENV)/.docs-stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# New sentences stand in the .po files with an empty translation afterwards; fill them in and run it again.
+WORDS := src/kedja/explain/locale
+words: $(VENV)/.test-stamp
+	$(BIN)/pybabel -q extract -k "_ mark counted:1,2 worked:2 Step:1 Clip:1" --no-location --sort-output \
+		-o $(WORDS)/kedja.pot src/kedja/explain src/kedja/optim
+	for l in $$(ls -d $(WORDS)/*/ | xargs -n 1 basename); do p=$(WORDS)/$$l/LC_MESSAGES/kedja; \
+		$(BIN)/pybabel -q update -i $(WORDS)/kedja.pot -o $$p.po -l $$l -w 120 \
+			--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date \
+		&& $(BIN)/pybabel compile -i $$p.po -o $$p.mo -l $$l --statistics || exit 1; done
+	@rm $(WORDS)/kedja.pot
 
 clean:
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kedja.cli.drawing import draw_network, png, png_uri
 from kedja.errors import ShapeError
-from kedja.explain.pictures.network import MOST_EDGES, MOST_UNITS
+from kedja.explain.pictures.network_scene import MOST_EDGES, MOST_UNITS
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda size: st.sampled_from([size, (*size, 1), (*size, 3), (*size, 4)])

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kedja.errors import DataError
-from kedja.explain.derive import derive
-from kedja.explain.grammar import ExpressionError
+from kedja.explain.derivatives.derive import derive
+from kedja.explain.derivatives.grammar import ExpressionError
+from kedja.explain.words import language
 
 __all__ = ["run"]
 
@@ -23,6 +24,8 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         raise DataError(f"{picture} exists already and is not overwritten: give another name with --plot.")
     if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
         raise DataError(f"--plot {picture}: give a file that ends in .png, .svg or .pdf.")
+    if options.language is not None:
+        language(options.language)
     try:
         found = derive(options.formula.strip(), options.wrt, _places(options.at))
     except ExpressionError as error:

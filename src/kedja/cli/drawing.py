@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kedja.errors import ShapeError
-from kedja.explain.pictures.network import NetworkLayer, network_scene
+from kedja.explain.pictures.network_scene import NetworkLayer, network_scene
 
 __all__ = ["draw_network", "png", "png_uri"]
 

@@ -1,50 +1,66 @@
 """Networks explained: what is done, shown step by step, from the graph that does it.
 
-What a function here gives has `str()`, `_repr_html_()`, `.markdown()`, `.tex()` and `.to_dict()`.
+What a function here gives has `str()`, `_repr_html_()`, `.markdown()`, `.tex()` and `.to_dict()`. Names are loaded when
+they are first used.
 """
+
+from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-from kedja.elsewhere import missing
-from kedja.explain.bare import graph
-from kedja.explain.comparison import Comparison, compare
-from kedja.explain.convolution import ConvFormulas, conv_formulas
-from kedja.explain.critical import CriticalPoints, critical_points
-from kedja.explain.densities import Density, density_of_sum
-from kedja.explain.derive import Derivation, derive
-from kedja.explain.descents import Descents, descents
-from kedja.explain.examples import Example, example
-from kedja.explain.gradient_cost import GradientCost, gradient_cost
-from kedja.explain.grammar import ExpressionError
-from kedja.explain.matrix import ConvMatrix, conv_matrix
-from kedja.explain.modes import Modes, modes
-from kedja.explain.naming import Notation
-from kedja.explain.paths import Paths, paths
-from kedja.explain.pictures import HOMES
-from kedja.explain.receptive import Sizes, sizes
-from kedja.explain.shifting import Shift, shift
-from kedja.explain.stepping import Stepper, stepper
-from kedja.explain.walkthrough import Walkthrough, backprop
-from kedja.explain.words import language
+# Where each public name lives. No module or folder of this room has the name of anything public in it: an import would
+# put the one in the place of the other.
+HOMES: dict[str, tuple[str, ...]] = {
+    "words": ("language",),
+    "examples": ("Example", "example"),
+    "backpropagation.bare": ("graph",),
+    "backpropagation.comparison": ("Comparison", "compare"),
+    "backpropagation.stepping": ("Stepper", "stepper"),
+    "backpropagation.walkthrough": ("Walkthrough", "backprop"),
+    "convolution.densities": ("Density", "density_of_sum"),
+    "convolution.letters": ("ConvFormulas", "conv_formulas"),
+    "convolution.matrix": ("ConvMatrix", "conv_matrix"),
+    "convolution.receptive": ("Sizes", "sizes"),
+    "convolution.shifting": ("Shift", "shift"),
+    "derivatives.derive": ("Derivation", "derive"),
+    "derivatives.grammar": ("ExpressionError",),
+    "graphs.gradient_cost": ("GradientCost", "gradient_cost"),
+    "graphs.modes": ("Modes", "modes"),
+    "graphs.paths": ("Paths", "paths"),
+    "minima.critical": ("CriticalPoints", "critical_points"),
+    "minima.descents": ("Descents", "descents"),
+    "pictures.boundary": ("Boundary", "boundary"),
+    "pictures.convolution_steps": ("ConvolutionSteps", "convolution_steps"),
+    "pictures.feature_maps": ("FeatureMaps", "Filters", "feature_maps", "filters"),
+    "pictures.fits": ("Fits", "fits"),
+    "pictures.gradient_sizes": ("GradientSizes", "gradient_sizes"),
+    "pictures.graph": ("GraphDrawing", "draw_graph"),
+    "pictures.loss_surface": ("LossSurface", "loss_surface"),
+    "pictures.network": ("NetworkDrawing", "draw_network"),
+    "pictures.race": ("Race", "race"),
+    "pictures.rates": ("Rates", "rates"),
+    "pictures.responses": ("Responses", "responses"),
+    "pictures.trail": ("Trail",),
+    "pictures.variants": ("Augmentations", "augmentations"),
+    "pictures.width_error": ("WidthError", "width_error"),
+    "show.naming": ("Notation",),
+}
+_HOME = {name: home for home, names in HOMES.items() for name in names}
 
-__all__ = [
-    "Boundary", "Comparison", "ConvFormulas", "ConvMatrix", "ConvolutionSteps", "CriticalPoints", "Density",
-    "Derivation", "Descents", "Example", "ExpressionError", "FeatureMaps", "Filters", "Fits", "GradientCost",
-    "GradientSizes", "GraphDrawing", "LossSurface", "Modes", "NetworkDrawing", "Notation", "Paths", "Race", "Rates",
-    "Responses", "Shift", "Sizes", "Stepper", "Trail", "Walkthrough", "WidthError", "backprop", "boundary",
-    "compare", "conv_formulas", "conv_matrix", "convolution_steps", "critical_points", "density_of_sum", "derive",
-    "descents", "draw_graph", "draw_network", "example", "feature_maps", "filters", "fits", "gradient_cost",
-    "gradient_sizes", "graph", "language", "loss_surface", "modes", "paths", "race", "rates", "responses", "shift",
-    "sizes", "stepper", "width_error",
-]  # fmt: skip
-
-_PICTURES = {name: home for home, names in HOMES.items() for name in names}  # loaded when they are first used
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PICTURES:
+    home = _HOME.get(name)
+    if home is None:
+        from kedja.elsewhere import missing
+
         raise missing(__name__, name, __all__)
-    found = getattr(import_module(f"kedja.explain.pictures.{_PICTURES[name]}"), name)
+    found = getattr(import_module(f"kedja.explain.{home}"), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,13 +9,13 @@ import numpy as np
 
 from kedja.diff import grad, numeric_gradient
 from kedja.errors import one_of
-from kedja.explain.bare import graph
-from kedja.explain.blocks import Block, Line, Title, Words
-from kedja.explain.figures import Figures, Written
-from kedja.explain.naming import Slope, symbol_of
-from kedja.explain.page import Page
-from kedja.explain.table import Table
-from kedja.explain.walkthrough import Walkthrough, backprop
+from kedja.explain.backpropagation.bare import graph
+from kedja.explain.backpropagation.walkthrough import Walkthrough, backprop
+from kedja.explain.show.blocks import Block, Line, Title, Words
+from kedja.explain.show.figures import Figures, Written
+from kedja.explain.show.naming import Slope, symbol_of
+from kedja.explain.show.page import Page
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.dtypes import default_dtype
 from kedja.graph.node import Tensor, tensor

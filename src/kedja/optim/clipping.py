@@ -7,8 +7,8 @@ Source: Pascanu, Mikolov, Bengio 2013.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
@@ -84,12 +84,19 @@ def _in_type(bound: Any, like: Tensor) -> Any:
     return cast(bound, like.dtype) if isinstance(bound, Tensor) else bound
 
 
+class Clip(NamedTuple):
+    """A way of clipping: the label of its step, and what it does to the gradients."""
+
+    label: str
+    apply: Callable[..., Any]
+
+
 KINDS = {
-    "clip_value": ("clip each entry", clip_value),
-    "clip_each_norm": ("clip the length", clip_each_norm),
-    "clip_norm": ("clip the length of all gradients", clip_norm),
+    "clip_value": Clip("clip each entry", clip_value),
+    "clip_each_norm": Clip("clip the length", clip_each_norm),
+    "clip_norm": Clip("clip the length of all gradients", clip_norm),
 }
-"""Argument of an optimiser → the label of its step, and what it does."""
+"""Argument of an optimiser → how it clips."""
 
 
 def at_most_one(given: Sequence[str]) -> None:

@@ -252,3 +252,22 @@ def test_triptychs_refuse_what_does_not_fit(call, error, said):
     """Bad input raises an error that names what came."""
     with pytest.raises(error, match=said):
         call()
+
+
+def test_every_axis_has_numbers_to_read():
+    """Sizes within one power of ten still stand on an axis with two, and no two marks of the loss read the same."""
+    from matplotlib.figure import Figure
+
+    net = kj.Sequential([kj.nn.Dense(2, "sigmoid"), kj.nn.Dense(1)]).build((None, 2), seed=0)
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    figure = Figure(layout="constrained")
+    kj.explain.gradient_sizes(net, x, x[:, :1], "mse").paint(figure)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        low, high = ax.get_ylim()
+        assert sum(low <= t <= high for t in ax.get_yticks()) >= 2
+    figure = Figure(layout="constrained")
+    kj.explain.loss_surface(net, x, x[:, :1], "mse", span=1e-4, points=9).paint(figure)
+    figure.draw_without_rendering()
+    marks = [t.get_text() for t in figure.axes[-1].get_yticklabels()]
+    assert len(marks) == len(set(marks)) >= 1

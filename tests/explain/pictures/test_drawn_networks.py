@@ -120,3 +120,29 @@ def branching():
     """A functional model."""
     inputs = kj.Input((3,))
     return kj.Model(inputs, kj.nn.Dense(2)(inputs))
+
+
+def texts(svg):
+    """Every text with its place: (x, y, words)."""
+    return [
+        (float(e.get("x")), float(e.get("y")), e.text or "") for e in reading.root(svg).iter() if e.tag.endswith("text")
+    ]
+
+
+def test_values_stand_under_their_circles_and_not_on_the_next():
+    """In a layer of eight units there is room for a number between two circles."""
+    net = network(8, 3, inputs=4)
+    svg = kj.explain.draw_network(net, [5.1, 3.5, 1.4, 0.2]).svg()
+    circles = [e for e in reading.root(svg).iter() if e.tag.endswith("circle")]
+    values = [(x, y, t) for x, y, t in texts(svg) if t.strip("−").replace(".", "").isdigit()]
+    assert len(values) >= 8 + 4 + 3
+    for x, y, _text in values:
+        own = [c for c in circles if float(c.get("cx")) == pytest.approx(x, abs=0.1)]
+        assert all(not y - 8 < float(c.get("cy")) - float(c.get("r")) < y for c in own)
+
+
+def test_weights_are_written_all_or_none():
+    """A line without its number would look like a weight of 0: so where there are too many, none has one."""
+    few, many = (kj.explain.draw_network(network(n, 1, inputs=4)).svg() for n in (4, 6))
+    count = [sum(t.strip("−").replace(".", "").isdigit() for _x, _y, t in texts(svg)) for svg in (few, many)]
+    assert count == [4 * 4 + 4, 6]

@@ -10,7 +10,7 @@ import pytest
 import kedja as kj
 from explain.pictures import reading
 from kedja.errors import DataError, KedjaError
-from kedja.explain.pictures import HOMES
+from kedja.explain import HOMES
 from kedja.explain.pictures.picture import Drawn
 
 X = np.random.default_rng(0).uniform(-1, 1, (20, 2))

@@ -12,7 +12,7 @@ from kedja.errors import DTypeError, ShapeError
 from kedja.explain.pictures.marks import number, width_of
 from kedja.explain.pictures.picture import Drawn, returned
 from kedja.explain.pictures.scene import Box, Item, Scene, Text, element
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.ops import conv
@@ -138,9 +138,9 @@ class ConvolutionSteps(Drawn):
         frames = [self.frame(i) for i in several]
         across = 2 if len(frames) > 2 and frames[0].width < 420 else 1
         spoken = _("A convolution step by step: {n} steps").format(n=len(self.steps))
-        wide, tall = max(f.width for f in frames) + 26, max(f.height for f in frames) + 22
+        wide, tall = max(f.width for f in frames) + 26, max(f.height for f in frames) + 36
         rows = -(-len(frames) // across)
-        scene = Scene(across * wide, rows * tall, spoken)
+        scene = Scene(across * wide, rows * tall - 14, spoken)
         for k, (frame, i) in enumerate(zip(frames, several, strict=True)):
             dx, dy = 4 + (k % across) * wide, (k // across) * tall + 14
             scene.add(Text(dx, dy - 2, _("step {i} of {n}").format(i=i + 1, n=count), "heading"))

@@ -69,7 +69,7 @@ def diagram(
     level = direction == "right"
     lines = max((len(a.words) for a in arrows), default=0)
     wide = max((_label_width(a) for a in arrows), default=0.0)
-    between = 34.0 + (wide if level else LEADING * lines)
+    between = 40.0 + (wide if level else LEADING * lines)
     room = [c.size[1 if level else 0] for c in cards]
     needed = [0.0] * len(cards)
     for arrow in arrows:  # labels stand near the box their arrow leaves, so it gets as much room as they need

@@ -13,7 +13,7 @@ from kedja.errors import DataError, GraphError, ShapeError, one_of
 from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.passing import as_model, batched, passed
 from kedja.explain.pictures.picture import Plotted, returned, signed
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor
 from kedja.graph.variables import Variable
@@ -33,9 +33,9 @@ class FeatureMaps(Plotted):
     def __init__(self, image: Array, maps: dict[str, Array], most: int) -> None:
         self.image, self.maps, self.most = image, maps, most
         widest = max(min(most, m.shape[-1]) for m in maps.values())
-        columns = min(widest, COLUMNS)
+        self.columns = max(min(widest, COLUMNS), 8)
         rows = sum(_rows(m, most) for m in maps.values())
-        self.figure_size = (1.6 + 0.62 * max(columns, 8), 0.72 * rows + 0.34 * len(maps) + 0.9)
+        self.figure_size = (1.6 + 0.62 * self.columns, 0.72 * rows + 0.34 * len(maps) + 1.2)
 
     @property
     def table(self) -> Table:
@@ -54,7 +54,9 @@ class FeatureMaps(Plotted):
     def paint(self, figure: Figure) -> None:
         heights = [1.5, *(_rows(m, self.most) + 0.45 for m in self.maps.values())]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
-        ax = parts[0].subplots()
+        grid = parts[0].add_gridspec(1, self.columns)
+        ax = parts[0].add_subplot(grid[:, : 3 if self.image.ndim == 3 else self.columns])
+        ax.set_anchor("W")
         _image(ax, self.image)
         ax.set_title(_("image, {shape}").format(shape="×".join(map(str, self.image.shape))), fontsize=9, loc="left")
         for part, (name, m) in zip(parts[1:], self.maps.items(), strict=True):
@@ -72,7 +74,7 @@ class FeatureMaps(Plotted):
                 panel.set(ylabel=_("channel"))
                 panel.tick_params(labelsize=7)
                 continue
-            for k, panel in enumerate(np.ravel(part.subplots(_rows(m, self.most), min(COLUMNS, max(count, 8))))):
+            for k, panel in enumerate(np.ravel(part.subplots(_rows(m, self.most), self.columns))):
                 panel.axis("off")
                 if k < count:
                     panel.imshow(m[..., k], **colours)

@@ -11,7 +11,7 @@ import numpy as np
 from kedja.errors import DataError, ShapeError
 from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.picture import BLUE, INK, ORANGE, Plotted, quiet, returned
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor
 from kedja.nn.layers import Dense

@@ -10,11 +10,12 @@ import numpy as np
 
 from kedja.diff import grad
 from kedja.errors import GraphError
+from kedja.explain.backpropagation.calls import Call, pre_activation
 from kedja.explain.pictures.flows import numbers_of
 from kedja.explain.pictures.marks import number
-from kedja.explain.pictures.passing import Call, passed, pre_activation
-from kedja.explain.pictures.picture import FAINT, LINES, Plotted, quiet, returned
-from kedja.explain.table import Table
+from kedja.explain.pictures.passing import passed
+from kedja.explain.pictures.picture import FAINT, LINES, Plotted, decades, quiet, returned
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor
 from kedja.nn.activations import curve
@@ -101,6 +102,8 @@ class GradientSizes(Plotted):
             ax.grid(axis="y", alpha=0.25, linewidth=0.8)
         low, high = right.get_ylim()
         right.set_ylim(low / 3, high * 2)
+        for ax in (left, right):
+            decades(ax)
         if len(self.layers) > 1:
             left.legend(frameon=False, fontsize=8)
 

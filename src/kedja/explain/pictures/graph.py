@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import DataError, GraphError, ShapeError, one_of
-from kedja.explain.figures import Figures
-from kedja.explain.naming import Symbol, symbol_of
 from kedja.explain.pictures.diagram import Arrow, Card, Words, diagram
 from kedja.explain.pictures.flows import Flows, learnable
 from kedja.explain.pictures.marks import array, number
 from kedja.explain.pictures.picture import Drawn, returned
 from kedja.explain.pictures.scene import Scene
 from kedja.explain.pictures.units import Unit, of_model, of_ops
-from kedja.explain.table import Table
+from kedja.explain.show.figures import Figures
+from kedja.explain.show.naming import Symbol, symbol_of
+from kedja.explain.show.table import Table
+from kedja.explain.show.writing import Writer
 from kedja.explain.words import _
-from kedja.explain.writing import Writer
 from kedja.graph.node import Tensor
 from kedja.nn.model import Module
 

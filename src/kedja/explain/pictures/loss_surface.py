@@ -13,7 +13,7 @@ from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.passing import as_model, passed
 from kedja.explain.pictures.picture import BLUE, ORANGE, Plotted, quiet, returned
 from kedja.explain.pictures.trail import Trail
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor, placeholder
 from kedja.graph.trace import Graph
@@ -58,7 +58,7 @@ class LossSurface(Plotted):
         rows.append((_("highest"), number(float(np.nanmax(self.values))), ""))
         if self.trail is not None and self.shown is not None:
             start = ", ".join(number(float(v), 3) for v in self.trail[0])
-            rows.append((_("path from"), _("{share:.0f} % of it is seen").format(share=100 * self.shown), start))
+            rows.append((_("path from"), _("{share} of it is seen").format(share=f"{100 * self.shown:.0f} %"), start))
         return Table(("", _("loss"), _("place")), rows)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,7 +81,10 @@ class LossSurface(Plotted):
             quiet(ax, xlabel=names[0], ylabel=_("loss"))
             return
         filled = contours(ax, self.across, self.up, self.values)
-        figure.colorbar(filled, ax=ax, label=_("loss"), format=lambda v, _place: number(float(v), 2))
+        ticks = _ticks(filled.levels)
+        bar = figure.colorbar(filled, ax=ax, label=_("loss"))
+        bar.set_ticks(list(ticks), labels=list(ticks.values()))
+        bar.ax.tick_params(labelsize=8)
         if self.trail is not None:
             ax.plot(*self.trail.T, color="white", linewidth=3.2)
             ax.plot(*self.trail.T, "-", color=ORANGE, linewidth=1.6, marker="o", markersize=2.6)
@@ -93,7 +96,7 @@ class LossSurface(Plotted):
             ax.legend(fontsize=8, framealpha=0.9)
         title = ""
         if self.shown is not None:
-            title = _("{share:.0f} % of the path's movement lies in this plane").format(share=100 * self.shown)
+            title = _("{share} of the path's movement lies in this plane").format(share=f"{100 * self.shown:.0f} %")
         quiet(ax, title, xlabel=names[0], ylabel=names[1])
         ax.set(xlim=(self.across[0], self.across[-1]), ylim=(self.up[0], self.up[-1]))
 
@@ -122,6 +125,16 @@ def contours(
     for part in (filled, lines):
         part.set_rasterized(True)  # in an SVG thousands of corners would be larger than a small image
     return filled
+
+
+def _ticks(levels: Sequence[float]) -> dict[float, str]:
+    """Every other level, as far as it can be told from the one before."""
+    found: dict[float, str] = {}
+    for level in levels[::2]:
+        text = number(float(level), 3)
+        if text not in found.values():
+            found[float(level)] = text
+    return found
 
 
 def loss_surface(

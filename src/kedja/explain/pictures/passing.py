@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kedja.errors import DataError, GraphError
-from kedja.explain.record import ready
-from kedja.explain.writing import inlined, seen_through
-from kedja.graph.dtypes import is_float
-from kedja.graph.node import Array, Tensor, ancestors, placeholder, tensor
-from kedja.graph.variables import Variable
+from kedja.explain.backpropagation.calls import Call
+from kedja.explain.backpropagation.record import ready
+from kedja.explain.show.writing import seen_through
+from kedja.graph.node import Array, Tensor, placeholder, tensor
 from kedja.nn.layers.call import watching
 from kedja.nn.layers.layer import Layer
 from kedja.nn.losses import Loss
@@ -23,21 +21,7 @@ from kedja.ops import sum as total
 from kedja.train.evaluation import as_inputs, input_shapes, model_dtype
 from kedja.train.step import losses_of
 
-__all__ = ["Call", "Pass", "as_model", "passed", "pre_activation"]
-
-
-class Call(NamedTuple):
-    """A call of a layer that has no layers inside."""
-
-    layer: Layer
-    path: str
-    inputs: tuple[Tensor, ...]
-    output: Tensor
-
-    @property
-    def variables(self) -> dict[str, Variable]:
-        """The layer's own weights, by name."""
-        return {name: v for name, v in self.layer.members() if isinstance(v, Variable)}
+__all__ = ["Pass", "as_model", "passed"]
 
 
 @dataclass
@@ -101,18 +85,3 @@ def batched(model: Module, x: Any) -> Any:
     array: Array = np.asarray(x.numpy() if isinstance(x, Tensor) else x)
     shapes = model.input_shapes or model.known_shapes()
     return array[None] if shapes and array.ndim == len(shapes[0]) - 1 else array
-
-
-def pre_activation(call: Call) -> Tensor:
-    """What the activation of a layer is applied to: the last node of its size that uses one of its weights."""
-    if getattr(call.layer, "activation_name", None) in (None, "identity", "linear"):
-        return call.output
-    inside = [n for n in ancestors([call.output], call.inputs) if n not in set(call.inputs)]
-    own = set(call.variables.values())
-    sized: Sequence[Tensor] = [n for n in inside if n.size == call.output.size and is_float(n.dtype)]
-    using = [n for n in sized if not own.isdisjoint(seen_through(x) if x.inputs else x for x in n.inputs)]
-    last = using[-1] if using else call.inputs[0] if call.inputs else call.output
-    for n in inside:  # the same numbers in another shape
-        if inlined(n) and n.inputs[0] is last:
-            last = n
-    return last

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from kedja.errors import DataError, KedjaError
 from kedja.explain.pictures.scene import Scene
-from kedja.explain.table import Tabular
+from kedja.explain.show.table import Tabular
 from kedja.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "FAINT", "INK", "LINES", "ORANGE", "Drawn", "Picture", "Plotted", "quiet", "returned", "signed"]
+__all__ = [
+    "BLUE", "FAINT", "INK", "LINES", "ORANGE", "Drawn", "Picture", "Plotted", "decades", "quiet", "returned", "signed",
+]  # fmt: skip
 
 BLUE, ORANGE, INK, FAINT = "#2468b4", "#d5700b", "#2b2b2b", "#8a929c"
 # Lines are told apart by their dashes too, so that no picture needs its colours.
@@ -149,3 +154,10 @@ def quiet(ax: Axes, title: str = "", **labels: Any) -> None:
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
     ax.set(**labels)
     ax.tick_params(labelsize=8)
+
+
+def decades(ax: Axes) -> None:
+    """Let a logarithmic axis reach over two powers of ten at least: fewer would leave it with one number or none."""
+    low, high = np.log10(ax.get_ylim())
+    if math.floor(high) - math.ceil(low) < 1:
+        ax.set_ylim(10.0 ** math.floor(low), 10.0 ** math.ceil(high))

@@ -14,8 +14,8 @@ from kedja.errors import DataError, GraphError, KedjaError, ShapeError, one_of
 from kedja.explain.pictures.landscapes import LANDSCAPES, Landscape
 from kedja.explain.pictures.loss_surface import contours
 from kedja.explain.pictures.marks import number
-from kedja.explain.pictures.picture import INK, LINES, Plotted, quiet, returned
-from kedja.explain.table import Table
+from kedja.explain.pictures.picture import INK, LINES, Plotted, decades, quiet, returned
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor, placeholder
 from kedja.graph.trace import Graph, trace
@@ -104,6 +104,7 @@ class Race(Plotted):
         low, high = right.get_ylim()
         top = 30 * max(float(r.values[0]) - self.lowest for r in self.runners)
         right.set_ylim(max(low, 1e-14), min(high, top))
+        decades(right)
         right.minorticks_off()
         right.grid(axis="y", alpha=0.25, linewidth=0.8)
         right.legend(frameon=False, fontsize=8)

@@ -15,7 +15,7 @@ from kedja.engines import get_engine
 from kedja.errors import DataError, DivergedError, GraphError, ShapeError
 from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.picture import BLUE, FAINT, ORANGE, Plotted, quiet, returned
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor, placeholder
 from kedja.graph.trace import Graph

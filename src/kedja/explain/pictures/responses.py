@@ -12,7 +12,7 @@ from kedja.errors import GraphError, ShapeError
 from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.passing import as_model
 from kedja.explain.pictures.picture import INK, LINES, Plotted, quiet, returned, signed
-from kedja.explain.table import Table
+from kedja.explain.show.table import Table
 from kedja.explain.words import _
 from kedja.graph.node import Array, Tensor
 from kedja.graph.variables import Variable

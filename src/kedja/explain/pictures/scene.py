@@ -81,11 +81,17 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Circle:
-    """A circle. `tone` is the role of a tint over it, `share` how strong; `title` is read under the mouse."""
+class Placed:
+    """What stands at a place, in pixels from the left and from above."""
 
     x: float
     y: float
+
+
+@dataclass(frozen=True)
+class Circle(Placed):
+    """A circle. `tone` is the role of a tint over it, `share` how strong; `title` is read under the mouse."""
+
     r: float
     role: str = "unit"
     tone: str = ""
@@ -94,11 +100,9 @@ class Circle:
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Placed):
     """A rectangle from its upper left corner, with round corners of `radius`."""
 
-    x: float
-    y: float
     width: float
     height: float
     role: str = "box"
@@ -108,11 +112,9 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Placed):
     """A line of text on its base line; `tex` is the same for LaTeX, where it is more than its letters."""
 
-    x: float
-    y: float
     text: str
     role: str = "label mid"
     tex: str = ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from kedja.explain.naming import LETTERS
 from kedja.explain.pictures.scene import COLOURS, Box, Circle, Item, Line, Scene, look
+from kedja.explain.show.naming import LETTERS
 
 __all__ = ["texed", "tikz"]
 

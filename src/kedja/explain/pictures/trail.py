@@ -33,7 +33,7 @@ class Trail(Callback):
     def __init__(self, every: int = 1) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise DataError(f"Trail: every is a number of epochs, at least 1; got {every!r}")
-        self.every = every
+        self.every = f"{every} epochs"
         self.points: list[dict[str, Array]] = []
 
     def __len__(self) -> int:
@@ -44,8 +44,7 @@ class Trail(Callback):
             self._remember(run)
 
     def after_epoch(self, run: Run, epoch: int, figures: Mapping[str, float]) -> None:
-        if epoch % self.every == 0:
-            self._remember(run)
+        self._remember(run)
 
     def _remember(self, run: Run) -> None:
         self.points.append({path: np.array(v.value) for path, v in trainable(run.model).items()})

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kedja.errors import one_of
-from kedja.explain.naming import Symbol
-from kedja.explain.pictures.passing import Call, passed, pre_activation
+from kedja.explain.backpropagation.calls import Call, pre_activation
+from kedja.explain.pictures.passing import passed
+from kedja.explain.show.naming import Symbol
+from kedja.explain.show.writing import inlined
 from kedja.explain.words import _, counted
-from kedja.explain.writing import inlined
 from kedja.graph.node import Tensor, ancestors, is_literal
 from kedja.graph.variables import Variable
 from kedja.nn.layers.layer import Layer

@@ -10,8 +10,8 @@ import numpy as np
 
 from kedja.errors import DataError
 from kedja.explain.pictures.marks import number
-from kedja.explain.pictures.picture import BLUE, FAINT, INK, LINES, Plotted, quiet, returned
-from kedja.explain.table import Table
+from kedja.explain.pictures.picture import BLUE, FAINT, INK, LINES, Plotted, decades, quiet, returned
+from kedja.explain.show.table import Table
 from kedja.explain.words import _, counted
 from kedja.graph.node import Array
 from kedja.nn.layers import Dense
@@ -76,6 +76,7 @@ class WidthError(Plotted):
         right.plot(widths, [r.best for r in self.rows], "o-", color=BLUE, markersize=5, label=_("best of all starts"))
         quiet(right, _("error against width"), xlabel=_("units"), ylabel=_("root mean square error"))
         right.set(xscale="log", yscale="log")
+        decades(right)
         right.set_xticks(widths, [str(w) for w in widths])
         right.minorticks_off()
         right.grid(axis="y", alpha=0.25, linewidth=0.8)

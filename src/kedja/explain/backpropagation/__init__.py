@@ -1,0 +1,1 @@
+"""One training step seen whole: forward, backward, update, the chain of one weight, the stepper, runs side by side."""

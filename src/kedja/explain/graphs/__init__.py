@@ -1,0 +1,1 @@
+"""Paths through graphs, and what derivatives cost: forward and reverse mode, perturbation, counted operations."""

@@ -1,0 +1,1 @@
+"""How an explanation is written: blocks of a page, and pages as text, Markdown, LaTeX, HTML with MathML and data."""
