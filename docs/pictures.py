@@ -230,7 +230,10 @@ def seeing() -> dict[str, Any]:
         layers = [kj.nn.Dense(16, activation, init="auto") for _ in range(10)]
         return kj.Sequential([*layers, kj.nn.Dense(1)]).build((None, 2), seed=0)
 
+    changed = [kj.nn.RandomAffine(rotation=10, shift=0.08, zoom=0.1, shear=10), kj.nn.Cutout(0.3)]
+    digits = kj.Sequential([kj.nn.Reshape((28, 28, 1)), *changed])
     return {
+        "augmentations": kj.explain.augmentations(digits, kj.data.load("mnist_5k").x[3]),
         "seeing-graph": kj.explain.draw_graph(e, names={"c": c, "d": d, "e": e}),
         "seeing-network": kj.explain.draw_network(net, x[1], y[1], loss="binary_cross_entropy"),
         "seeing-boundary": kj.explain.boundary(net, x, y, span=((-0.5, 1.5), (-0.5, 1.5))),

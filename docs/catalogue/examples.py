@@ -16,7 +16,7 @@ __all__ = ["LAYERS", "LOSSES", "METRICS", "RATES", "SCHEDULES", "USUAL", "Layer"
 
 
 class Layer(NamedTuple):
-    """A layer and the shapes of its inputs; `training` where that is of interest; `by` a parameter instead of x."""
+    """A layer and the shapes of its inputs; `training` where that is of interest; `by` a parameter, or "y", not x."""
 
     make: Callable[[], Any]
     shapes: tuple[tuple[int, ...], ...]
@@ -42,6 +42,9 @@ LAYERS: dict[str, Layer] = {
     "AveragePool3D": of(nn.AveragePool3D, (1, 2, 4, 4, 1)),
     "BatchNorm": of(nn.BatchNorm, (6, 2), training=True),
     "Bidirectional": of(lambda: nn.Bidirectional(nn.SimpleRNN(2, return_sequences=True)), (1, 5, 2)),
+    "CategoryEmbedding": of(lambda: nn.CategoryEmbedding([0, 1, 2, 3], 2), (1, 4), by="table"),
+    "CategoryEncoding": of(lambda: nn.CategoryEncoding([1, 2, 3]), (4,), by="y"),
+    "Columns": of(lambda: table_front(), (1, 3)),
     "Concatenate": of(nn.Concatenate, (1, 5), (1, 3)),
     "Conv1D": of(lambda: nn.Conv1D(1, 3), (1, 12, 1)),
     "Conv2D": of(lambda: nn.Conv2D(1, 3), IMAGE),
@@ -50,6 +53,7 @@ LAYERS: dict[str, Layer] = {
     "ConvTranspose2D": of(lambda: nn.ConvTranspose2D(1, 2, stride=2), (1, 2, 3, 1)),
     "ConvTranspose3D": of(lambda: nn.ConvTranspose3D(1, 2), (1, 2, 2, 2, 1)),
     "Crop": of(lambda: nn.Crop(1), (1, 8, 2)),
+    "Cutout": of(lambda: nn.Cutout(0.4), IMAGE, training=True),
     "Dense": of(lambda: nn.Dense(5, "tanh"), ROW),
     "DepthwiseConv1D": of(lambda: nn.DepthwiseConv1D(3), (1, 7, 2)),
     "DepthwiseConv2D": of(lambda: nn.DepthwiseConv2D(2), (1, 3, 4, 2)),
@@ -63,6 +67,7 @@ LAYERS: dict[str, Layer] = {
     "GlobalMaxPool": of(nn.GlobalMaxPool, (1, 6, 2)),
     "GroupNorm": of(lambda: nn.GroupNorm(2), (1, 3, 4)),
     "GRU": of(lambda: nn.GRU(2, return_sequences=True), (1, 6, 2)),
+    "Impute": of(lambda: nn.Impute(indicator=[0, 2]), ROW),
     "InstanceNorm": of(nn.InstanceNorm, (1, 6, 2)),
     "Lambda": of(lambda: nn.Lambda(lambda x: x * kj.flip(x, 1)), ROW),
     "LayerNorm": of(nn.LayerNorm, (2, 6)),
@@ -78,12 +83,24 @@ LAYERS: dict[str, Layer] = {
     "Multiply": of(nn.Multiply, ROW, ROW),
     "Normalize": of(lambda: adapted(nn.Normalize()), ROW),
     "Denormalize": of(lambda: adapted(nn.Denormalize()), ROW),
+    "OneHot": of(lambda: nn.OneHot(4), (4,), by="y"),
     "Pad": of(lambda: nn.Pad(1), (1, 6, 2)),
     "Perceptron": of(lambda: nn.Perceptron(3, init="normal"), ROW),
     "Permute": of(lambda: nn.Permute((2, 1)), (1, 3, 4)),
     "PositionalEncoding": of(nn.PositionalEncoding, (1, 4, 2)),
     "PReLU": of(nn.PReLU, (1, 10)),
+    "Rescale": of(lambda: nn.Rescale(0.5, 1.0), ROW),
     "Reshape": of(lambda: nn.Reshape((3, 3)), (1, 9)),
+    "RandomAffine": of(lambda: nn.RandomAffine(40, 0.1, 0.3, 20), IMAGE, training=True),
+    "RandomBrightness": of(lambda: nn.RandomBrightness(0.3), (3, 3), training=True),
+    "RandomContrast": of(lambda: nn.RandomContrast(0.5), (1, 8, 2), training=True),
+    "RandomCrop": of(lambda: nn.RandomCrop(3), IMAGE, training=True),
+    "RandomFlip": of(lambda: nn.RandomFlip("time"), (3, 5, 1), training=True),
+    "RandomGain": of(lambda: nn.RandomGain(1.0), (3, 3), training=True),
+    "RandomRotation": of(lambda: nn.RandomRotation(60), IMAGE, training=True),
+    "RandomShear": of(lambda: nn.RandomShear(40), IMAGE, training=True),
+    "RandomShift": of(lambda: nn.RandomShift(0.3), (1, 10, 1), training=True),
+    "RandomZoom": of(lambda: nn.RandomZoom(0.8), (1, 10, 1), training=True),
     "Residual": of(lambda: nn.Residual(nn.Dense(8, init="normal")), ROW),
     "RMSNorm": of(nn.RMSNorm, (2, 6)),
     "RReLU": of(nn.RReLU, (1, 10), training=True),
@@ -108,6 +125,11 @@ def adapted(layer: Any) -> Any:
     """A layer that has seen columns of several spreads."""
     layer.adapt(np.random.default_rng(0).normal(size=(50, 8)) * np.linspace(0.5, 2, 8))
     return layer
+
+
+def table_front() -> Any:
+    """The front of a model for a small table."""
+    return nn.Columns().adapt({"area": [50, 70, None, 90], "rooms": [1, 2, 2, 3], "town": ["Lund", "Umeå"] * 2})
 
 
 class Loss(NamedTuple):

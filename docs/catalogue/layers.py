@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,14 @@ def drawn(example: examples.Layer) -> tuple[str, str]:
             inputs = [kj.tensor(rng.normal(size=shape), dtype="float64") for shape in example.shapes]
         how = {"training": True, "key": kj.random.key(KEY)} if example.training else {}
         y = made(*inputs, seed=2, **how)
+        if example.by == "y":  # of whole numbers there is no derivative: what becomes of each
+            told = f"y of {code(repr(made))} for the rows {', '.join(map(str, inputs[0].tolist()))}"
+            return matrix(np.asarray(y.numpy()), f"the outputs of {type(made).__name__}"), told
         wanted = [getattr(made, example.by)] if example.by else inputs
         found = np.concatenate([np.asarray(kj.jacobian(y, x).numpy()).reshape(y.size, -1) for x in wanted], 1)
     by = {"table": "∂y/∂E"}.get(example.by, "∂y/∂x")
     shapes = " and ".join(str(tuple(shape)) for shape in example.shapes)
     mode = ", in training" if example.training else ""
-    told = f"{by} of {code(repr(made).partition(chr(10))[0])} for {shapes} → {tuple(y.shape)}{mode}"
+    shown = re.sub(r"<function .+? at 0x[0-9a-f]+>", "…", repr(made).partition("\n")[0])  # not its place in memory
+    told = f"{by} of {code(shown)} for {shapes} → {tuple(y.shape)}{mode}"
     return matrix(found, f"the Jacobian of {type(made).__name__}"), told

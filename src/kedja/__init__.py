@@ -16,9 +16,10 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "explain", "nn", "ops", "optim")
+_ROOMS = ("data", "explain", "nn", "ops", "optim", "zoo")
 _SUBROOMS = {
     "activations": "kedja.nn.activations",
+    "augment": "kedja.train.augment",
     "callbacks": "kedja.train.callbacks",
     "constraints": "kedja.nn.constraints",
     "initializers": "kedja.nn.initializers",
@@ -56,7 +57,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "kedja.engines": ("compile",),
     "kedja.explain": ("critical_points", "paths"),
     "kedja.nn": ("Input", "Model", "Module", "Sequential"),
-    "kedja.train": ("History", "find_learning_rate"),
+    "kedja.train.cross_validation": ("cross_validate",),
+    "kedja.train.ensemble": ("Ensemble",),
+    "kedja.train.learning_curve": ("learning_curve",),
+    "kedja.train": ("History", "check", "find_learning_rate", "overfit_one_batch"),
     "kedja.formats": ("load",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -26,8 +26,12 @@ LENT: dict[str, dict[str, str]] = {
             ),
             "kedja.train.use",
         ),
+        **dict.fromkeys(("freeze", "unfreeze", "with_head"), "kedja.nn.transfer"),
         "save": "kedja.formats.state",
+        "training_memory": "kedja.train.memory",
     },
+    "Ensemble": {"save": "kedja.formats.ensembles"},
+    "_Augmentation": {"preview": "kedja.explain.pictures.variants"},
 }
 
 

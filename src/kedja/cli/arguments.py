@@ -61,6 +61,8 @@ def parse(given: Sequence[str]) -> argparse.Namespace | None:
         raise UsageError(f"{rest[0]!r} is one word too many (see {which.prog} --help)")
     if options.command is None:
         raise UsageError(f"a command is missing: {', '.join(COMMANDS)}")
+    if options.command == "train":
+        _resumes_alone(options, commands["train"])
     return options
 
 
@@ -89,11 +91,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
 
 
 def _train(parser: Parser) -> None:
-    parser.add_argument("data", metavar="DATA", help="a data set (kedja data lists them) or a CSV file with a header")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", help="a data set (kedja data lists them) or a CSV file with a header"
+    )
     of_file = parser.add_argument_group("a file")
     of_file.add_argument("--target", metavar="COLUMN", help="the column to predict")
     of_file.add_argument("--features", metavar="A,B,…", help="the columns to predict it from (default: all others)")
     of_file.add_argument("--task", metavar="TASK", help="classification or regression (default: seen from the target)")
+    of_file.add_argument("--kinds", type=_kinds, metavar="A=KIND,…", help="number, category, date, nothing (left out)")
     net = parser.add_argument_group("the network")
     net.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="units of the hidden layers; 0 for none")
     net.add_argument("--activation", metavar="NAME", help="of the hidden layers: sigmoid, tanh, relu, …")
@@ -101,6 +106,8 @@ def _train(parser: Parser) -> None:
     course = parser.add_argument_group("the training")
     course.add_argument("--optimizer", metavar="NAME", help="adam, sgd, momentum, gd")
     course.add_argument("--learning-rate", type=_number, metavar="R", help="the step size")
+    course.add_argument("--penalty", type=_number, metavar="A", help="on the size of weights, (A/2)ΣW²; 0 for none")
+    course.add_argument("--schedule", metavar="NAME", help="of the step size: constant, or cosine (falls to 0)")
     course.add_argument("--epochs", type=_whole, metavar="N", help="how often every row is seen")
     course.add_argument("--batch-size", type=_batch, metavar="N", help="rows a step looks at, or all")
     course.add_argument("--validation", type=_number, metavar="SHARE", help="training rows set aside for the curves")
@@ -111,7 +118,20 @@ def _train(parser: Parser) -> None:
     course.add_argument("--engine", default="auto", metavar="NAME", help="auto, xla, reference")
     result = parser.add_argument_group("the result")
     result.add_argument("--out", metavar="DIR", help="the run folder (default: runs/DATA-DATE-TIME)")
+    result.add_argument("--resume", metavar="RUN", help="go on with a run that was killed or interrupted; alone")
     result.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
+
+
+def _resumes_alone(options: argparse.Namespace, parser: Parser) -> None:
+    """A run that goes on takes all it needs from its folder; any other needs data."""
+    if options.resume is None:
+        if options.data is None:
+            parser.error("the following arguments are required: DATA")
+        return
+    for name, value in vars(options).items():
+        if name not in ("command", "resume", "quiet", "version") and value != parser.get_default(name):
+            what = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"--resume goes on with the run as it was begun: leave {what} out, or begin a new run")
 
 
 def _evaluate(parser: Parser) -> None:
@@ -140,6 +160,7 @@ def _derive(parser: Parser) -> None:
     parser.add_argument("--wrt", metavar="LETTER", help="the letter to differentiate by (default: the only one)")
     parser.add_argument("--at", metavar="X", help="where to work it out: 2, pi/2, or x=2,a=0.5 for several letters")
     parser.add_argument("--plot", metavar="FILE", help="draw function and derivative: .png, .svg or .pdf")
+    parser.add_argument("--language", metavar="CODE", help="explain in sv (Swedish), ro (Romanian) or en")
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--tex", action="store_true", help="print TeX")
     style.add_argument("--html", action="store_true", help="print a page for a browser, with the plot")
@@ -166,6 +187,13 @@ def _batch(text: str) -> int | str:
     if rows < 1:
         raise argparse.ArgumentTypeError(f"a batch has at least 1 row, not {rows}; all of them: --batch-size all")
     return rows
+
+
+def _kinds(text: str) -> tuple[tuple[str, str], ...]:
+    found = tuple(tuple(part.rpartition("=")[::2]) for part in text.split(","))
+    if any(not column or not kind for column, kind in found):
+        raise argparse.ArgumentTypeError(f"{text!r}: give columns and their kinds, such as zip=category,id=nothing")
+    return tuple((column.strip(), kind.strip()) for column, kind in found)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

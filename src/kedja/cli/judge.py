@@ -103,5 +103,5 @@ def _mistakes(rows: Rows, labels: NDArray[np.int64], probability: NDArray[Any]) 
         found.images = rows.x[shown].reshape(-1, *rows.image_shape)
     else:
         found.columns = rows.feature_names[:MOST_COLUMNS]
-        found.rows = [tuple(row) for row in rows.x[shown][:, :MOST_COLUMNS].tolist()]
+        found.rows = rows.shown(shown, MOST_COLUMNS)
     return found

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedja.data import Dataset, Table, load, names, read_csv, split_rows
+from kedja.data.columns import as_columns, kind_of, numbers_of
 from kedja.errors import DataError, KedjaError, UnknownNameError, one_of
 
 __all__ = ["Rows", "again", "columns_of", "learnable", "parts", "rows_for"]
@@ -24,12 +25,14 @@ TABLES = (".csv", ".tsv", ".txt", ".gz", ".bz2")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs x (n, k) and answers y, (n,): labels int64, numbers float32, or None where nobody asked for them.
+    """Inputs x and answers y, (n,): labels int64, numbers float32, or None where nobody asked for them.
+
+    x is an array (n, k) float32 of a data set, or a `Table` of raw columns of a file.
 
     `source` says, as plain data, where they come from; `held_out` how many of the last rows are the test by convention.
     """
 
-    x: NDArray[np.float32]
+    x: Any
     y: NDArray[Any] | None
     name: str
     task: str
@@ -42,6 +45,13 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def shown(self, which: NDArray[np.int64], columns: int) -> list[tuple[Any, ...]]:
+        """The first columns of some rows, to be looked at."""
+        if not isinstance(self.x, Table):
+            return [tuple(row) for row in self.x[which][:, :columns].tolist()]
+        some = self.x[which]
+        return list(zip(*(some.column(name) for name in some.columns[:columns]), strict=True))
 
     def part(self, which: NDArray[np.int64]) -> Rows:
         """Some of the rows."""
@@ -66,21 +76,21 @@ def learnable(
     if target is None:
         raise DataError(f"{data}: which column is to be predicted? Give --target; the columns are {_listed(table)}.")
     try:
-        found = table.xy(target, task=task, features=features)  # type: ignore[arg-type]
+        names = table.inputs(target, features)
+        _readable(table, names)
+        y, classes, found = table.answers(target, task)  # type: ignore[arg-type]
     except KedjaError as error:
         # The advice of the library, in the words of the command line.
         said = str(error).replace("features=", "--features").replace('task="classification"', "--task classification")
         raise type(error)(said) from error
-    return Rows(
-        found.x,
-        found.y,
-        Path(data).name,
-        found.task,
-        target,
-        found.feature_names,
-        found.class_names,
-        _file_source(data),
-    )
+    return Rows(table.only(names), y, Path(data).name, found, target, names, classes, _file_source(data))
+
+
+def _readable(table: Table, names: Sequence[str]) -> None:
+    """Refuse text among numbers in any row, before a long training instead of after it."""
+    for name, cells in as_columns(table, only=names).items():
+        if kind_of(cells)[0] == "number":
+            numbers_of(name, cells, table.place)
 
 
 def parts(rows: Rows, test: float | None, validation: float | None, seed: int) -> dict[str, NDArray[np.int64]]:
@@ -138,12 +148,14 @@ def rows_for(data: str, about: Rows, *, answers: bool) -> Rows:
             y = table.labels(about.target, about.class_names)
         elif answers:
             y = table.features([about.target])[:, 0]
-        return replace(
-            about, x=table.features(about.feature_names), y=y, name=Path(data).name, source=_file_source(data)
-        )
+        raw = "set" not in about.source  # a network made from a file takes raw columns
+        x = table.only(about.feature_names) if raw else table.features(about.feature_names)
+        return replace(about, x=x, y=y, name=Path(data).name, source=_file_source(data))
     given = _of_set(load(data))
     columns_of(given, about.feature_names)
     x = given.x[:, [given.feature_names.index(name) for name in about.feature_names]]
+    if "set" not in about.source:
+        x = Table(data, about.feature_names, [[str(value) for value in row] for row in x.tolist()])
     if not answers:
         return replace(about, x=x, y=None, name=data, source=given.source)
     if given.task != about.task or given.class_names != about.class_names:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from kedja.errors import DataError
 
-__all__ = ["check_array", "check_arrays", "check_labels", "unresolved"]
+__all__ = ["as_array", "check_array", "check_arrays", "check_labels", "unresolved"]
 
 
 def check_arrays(
@@ -47,17 +47,20 @@ def check_array(
     dtype: DTypeLike = np.float32,
     keep_integers: bool = False,
     learning: bool = False,
+    missing: bool = False,
 ) -> NDArray[Any]:
     """One array one can compute with; see `check_arrays`. `name` is how messages call it.
 
-    With `learning`, columns whose differences `dtype` would round away are refused.
+    With `learning`, columns whose differences `dtype` would round away are refused; with `missing`, NaN is let pass.
 
     >>> check_array([1, 2], "ages").dtype.name
     'float32'
     """
     # A table's own column names, where it has some (pandas, polars), say more than numbers do.
-    columns = [str(column) for column in columns] if (columns := getattr(values, "columns", None)) is not None else None
-    array = _as_array(values, name)
+    named = getattr(values, "column_names", None)  # of an Arrow table, whose `columns` are the cells
+    named = getattr(values, "columns", None) if named is None else named
+    columns = [str(column) for column in named] if named is not None else None
+    array = as_array(values, name)
     if array.ndim == 0:
         raise DataError(f"{name} is a single value, {values!r}: give one entry for each row.")
     if not array.size:
@@ -69,11 +72,11 @@ def check_array(
     if array.dtype.kind in "biu" and keep_integers:
         return array.astype(np.int64) if array.dtype.kind == "b" else array
 
-    _check_finite(array, name, columns)
+    _check_finite(np.where(np.isnan(array), 0, array) if missing and array.dtype.kind == "f" else array, name, columns)
     with np.errstate(over="ignore"):
         cast = np.ascontiguousarray(array, dtype=dtype)
-    if cast.dtype.itemsize < array.dtype.itemsize and not _is_finite(cast):
-        place = _first(~np.isfinite(cast))
+    if cast.dtype.itemsize < array.dtype.itemsize and not _is_finite(cast) and np.isinf(cast).any():
+        place = _first(np.isinf(cast))
         raise DataError(
             f"{name} has {array[place]:g} {_where(place, columns)}, too large for {cast.dtype}: scale it first."
         )
@@ -138,12 +141,21 @@ def check_labels(y: ArrayLike, classes: int) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _as_array(values: Any, name: str) -> NDArray[Any]:
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Whatever holds rows as an array: lists, data frames, Arrow tables, tensors of PyTorch or of anything with DLPack.
+
+    >>> as_array([[1, 2], [3, 4]], "x").shape
+    (2, 2)
+    """
     if hasattr(values, "detach") and hasattr(values, "cpu"):  # a PyTorch tensor, without importing PyTorch
         values = values.detach().cpu()
         values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
+        values = np.from_dlpack(values)
     try:
         array = np.asarray(values)
+        if array.dtype == object and array.ndim == 1 and len(array) and isinstance(array[0], np.ndarray):
+            array = np.stack(list(array))  # a column of lists (Arrow, polars)
         array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
         # One text among numbers in a list makes text of them all; as objects, the culprit can be told apart.
         return array if array.dtype.kind not in "SU" or isinstance(values, np.ndarray) else np.asarray(values, object)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import os
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +57,37 @@ class Table:
         """`numbers` are the rows' numbers in the file; without them they follow the header one by one."""
         self.path = path
         self.columns = tuple(columns)
-        self._cells = dict(zip(self.columns, zip(*rows, strict=True), strict=True))
+        cells = zip(*rows, strict=True) if rows else [()] * len(self.columns)
+        self._cells = dict(zip(self.columns, cells, strict=True))
         self._numbers = range(2, len(rows) + 2) if numbers is None else numbers
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def __getitem__(self, which: Any) -> Any:
+        """A column by its name, or a table of some of the rows by their numbers, counted from 0."""
+        if isinstance(which, str):
+            return np.array(self.column(which), object)
+        part = Table(self.path, self.columns, [], [self._numbers[row] for row in which])
+        part._cells = {name: tuple(cells[row] for row in which) for name, cells in self._cells.items()}
+        return part
+
+    def only(self, names: Sequence[str]) -> Table:
+        """The same rows with these columns, in this order."""
+        part = Table(self.path, names, [], self._numbers)
+        part._cells = {name: self.column(name) for name in names}
+        return part
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells these rows from others: size, names, and a checksum of the cells."""
+        made = hashlib.blake2b(digest_size=8)
+        for name, cells in self._cells.items():
+            made.update("\x1f".join((name, *cells, "\x1e")).encode())
+        return {"shape": [len(self), len(self.columns)], "columns": list(self.columns), "checksum": made.hexdigest()}
+
+    def place(self, row: int) -> str:
+        """How messages name a row that is counted from 0: by the file and its number there."""
+        return f"{self.path}, row {self._numbers[row]}"
 
     def __repr__(self) -> str:
         return f"<Table {self.path}: {len(self):,} rows × {len(self.columns)} columns ({', '.join(self.columns)})>"
@@ -97,25 +125,40 @@ class Table:
         are numbered in the order of their names (numbers in the order of their size). Raises DataError as `numeric`
         does, on a text input, on a target with one value only, and on text that is different in most rows.
         """
-        if task not in (None, "classification", "regression"):
-            raise one_of("task", task, ("classification", "regression"))
-        cells = self.column(target)
+        names = self.inputs(target, features)
+        x = self._inputs(names)
+        self._resolved(names)
+        y, classes, found = self.answers(target, task)
+        return Learnable(x, y, names, classes, found)
+
+    def inputs(self, target: str, features: Iterable[str] | None = None) -> tuple[str, ...]:
+        """The names of the columns to learn from: `features`, or every column but the target."""
+        self.column(target)
         names = tuple(features) if features is not None else tuple(name for name in self.columns if name != target)
         if target in names:
             raise DataError(f"{self.path}: {target!r} is the target and cannot be an input as well.")
         if not names:
             raise DataError(f"{self.path}: there is no column besides the target {target!r} to learn from.")
-        x = self._inputs(names)
-        self._resolved(names)
+        for name in names:
+            self.column(name)
+        return names
+
+    def answers(
+        self, target: str, task: Task | None = None
+    ) -> tuple[NDArray[np.int64] | NDArray[np.float32], tuple[str, ...] | None, Task]:
+        """The target column as `xy` gives it: labels or numbers, the names of classes, and the task."""
+        if task not in (None, "classification", "regression"):
+            raise one_of("task", task, ("classification", "regression"))
+        cells = self.column(target)
         if task is None:
             task = self._task_of(target)
         if task == "regression":
             self._resolved((target,))
-            return Learnable(x, self.features([target])[:, 0], names, None, task)
+            return self.features([target])[:, 0], None, task
         classes = _in_order(set(self._labels_of(target)))
         if len(classes) == 1:
             raise DataError(f"{self.path}: all {len(cells)} rows have the target {target!r} = {classes[0]!r}.")
-        return Learnable(x, self.labels(target, classes), names, classes, task)
+        return self.labels(target, classes), classes, task
 
     def labels(self, target: str, class_names: Sequence[str]) -> NDArray[np.int64]:
         """The target as numbers of the classes a model was trained on. Raises DataError, with row, on another class."""
@@ -189,13 +232,14 @@ class Table:
         raise DataError(f"{self.path}, row {self._numbers[row]}, column {name!r}: {what}.")
 
 
-def read_csv(path: str | os.PathLike[str]) -> Table:
+def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     """The table in a CSV file: UTF-8, names in the first row, cells between commas, semicolons or tabs.
 
     Whichever of the three gives the header most columns is taken. Files ending in .gz and .bz2 are unpacked. Blank
     rows are passed over, spaces around cells dropped. Raises DataError, in one line, on a file that is missing, empty,
     damaged or not UTF-8, on columns without a name or with the same one, on a missing header, on rows that are
-    shorter or longer than it, and on a table without rows.
+    shorter or longer than it, and on a table without rows. With errors="skip" rows that are shorter or longer are left
+    out, with a warning that counts and names them.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -205,8 +249,11 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
     >>> x.tolist(), y.tolist(), feature_names, class_names, task
     ([[4.0, 5.0], [1.0, 0.0]], [1, 0], ('lectures', 'hours'), ('no', 'yes'), 'classification')
     """
+    if errors not in ("stop", "skip"):
+        raise one_of("errors", errors, ("skip", "stop"))
     name = os.fspath(path)
     text = _text(Path(path))
+    bad: list[int] = []
     records = list(_records(name, text, max(",;\t", key=lambda mark: _width(text, mark))))
     start = next((number for number, record in enumerate(records) if any(record)), None)
     if start is None:
@@ -224,10 +271,20 @@ def read_csv(path: str | os.PathLike[str]) -> Table:
             rows += [[""]] * len(blanks)
             numbers += blanks
         blanks = []
+        if len(record) != len(header) and errors == "skip":
+            bad.append(number)
+            continue
         if len(record) != len(header):
             raise DataError(f"{name}, row {number}: {len(record)} cells under a header of {len(header)}.")
         rows.append(record)
         numbers.append(number)
+    if bad:
+        shown = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
+        warnings.warn(
+            f"{name}: {len(bad)} of {len(bad) + len(rows)} rows have another number of cells than the header and are "
+            f"left out (rows {shown}).",
+            stacklevel=2,
+        )
     if not rows:
         raise DataError(f"{name} has a header ({', '.join(header)}) and no rows.")
     return Table(name, header, rows, numbers)

@@ -66,7 +66,21 @@ class Plan:
             attrs = n.attrs
             if n.op.runs_graphs:
                 attrs = {**attrs, "run": run_graph, "wanted": None if slot[n] in keep else wanted.get(n, set())}
-            self.steps.append((slot[n], n.op.compute, sources, attrs, free))
+            self.steps.append((slot[n], rounded(n), sources, attrs, free))
+
+
+def rounded(node: Tensor) -> Callable[..., Any]:
+    """How to compute a node. In bfloat16 as hardware does it: sums are kept in float32, the result is rounded once."""
+    compute: Callable[..., Any] = node.op.compute
+    low = [x.dtype.name == "bfloat16" for x in node.inputs]
+    if not any(low) or node.op.runs_graphs or node.op is item or node.dtype == MANY:
+        return compute
+
+    def wide(*values: Any, **attrs: Any) -> Any:
+        found = compute(*(v.astype(np.float32) if b else v for v, b in zip(values, low, strict=True)), **attrs)
+        return np.asarray(found, node.dtype)
+
+    return wide
 
 
 def plan_of(graph: Graph) -> Plan:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import numpy as np
 
 from kedja.errors import FormatError, GraphError, KedjaError, StorageError
 from kedja.files import write_whole
+from kedja.formats.tensors import packed_tensors, unpacked_tensors
 from kedja.graph.dtypes import default_dtype
 from kedja.graph.node import bind
-from kedja.graph.variables import State
+from kedja.graph.variables import State, Variable
 from kedja.nn import losses
 from kedja.nn.layers import Layer
 from kedja.nn.layers.config import plain, rebuilt
@@ -34,6 +36,9 @@ __all__ = ["load", "save"]
 
 FORMAT, VERSION = "kedja model", 1
 ARCHITECTURE = "model.json"
+NAME = re.compile(r"weights-[0-9a-f]{16}\.safetensors")
+# What a description can raise that is not of this version, however it came to be so.
+DAMAGED = (KedjaError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 def save(model: Module, folder: str | os.PathLike[str]) -> Path:
@@ -49,8 +54,6 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     ...     bool((kj.load(path).predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
     True
     """
-    from safetensors.numpy import save as packed
-
     if not model.built:
         raise GraphError("there is nothing to save yet: the model has no weights. Fit it, or build it with a shape.")
     training = training_of(model)
@@ -58,9 +61,8 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
     loss = training.loss if type(training.loss) in losses.LOSSES.values() else None
     optimizer = training.optimizer if type(training.optimizer) in CLASSES.values() else None
     target = Path(folder)
-    tensors = {path: np.array(v.value, order="C") for path, v in model.state.items()}
-    tensors.update({path: np.array(v.value, order="C") for path, v in training.memory.items()})
-    blob = packed(tensors)
+    tensors = {path: v.value for path, v in (*model.state.items(), *training.memory.items())}
+    blob = packed_tensors(tensors)
     digest = hashlib.sha256(blob).hexdigest()
     weights = f"weights-{digest[:16]}.safetensors"
     description = {
@@ -80,6 +82,7 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
         },
         "info": plain(model.info),
     }
+    description["sha256"] = _checksum(description)
     text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -99,6 +102,10 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
     Raises FormatError when the folder holds no kedja model, or one that is damaged, incomplete or from a later version.
     """
     root = Path(folder)
+    if (root / "ensemble.json").exists() and not (root / ARCHITECTURE).exists():
+        from kedja.formats.ensembles import load_ensemble  # it loads its members by this function
+
+        return load_ensemble(root, classes)
     said = _description(root)
     blob = _weights(root, said)
     try:
@@ -108,13 +115,19 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
                 raise FormatError(f"{root / ARCHITECTURE} describes no model")
             model.build(*(tuple(s) for s in said["inputs"]), seed=said["training"].get("start") or 0)
         model.info.update(said["info"])
-        _restore(model, said, _unpacked(root, blob))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _restore(model, said, unpacked_tensors(blob, str(root / said["weights"]["file"])))
+    except DAMAGED as error:
         if isinstance(error, FormatError):
             raise
         what = str(error) if isinstance(error, KedjaError) else f"{type(error).__name__} {error}"
         raise FormatError(f"{root / ARCHITECTURE} is damaged, or from another version: {what}") from error
     return model
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """Of all that the description says but this; how it is laid out does not matter."""
+    said = {name: value for name, value in description.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _description(root: Path) -> dict[str, Any]:
@@ -124,10 +137,10 @@ def _description(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         what = f"has no {ARCHITECTURE}" if root.exists() else "does not exist"
         raise FormatError(f"{root} is not a saved kedja model: it {what}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
     except NotADirectoryError:
         raise FormatError(f"{root} is a file; a saved kedja model is a folder") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is damaged, or cannot be read: {error}") from error
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise FormatError(f"{path} is not the description of a kedja model")
     if said.get("version") != VERSION:
@@ -137,33 +150,31 @@ def _description(root: Path) -> dict[str, Any]:
     missing = {"architecture", "inputs", "dtype", "weights", "training", "info"} - set(said)
     if missing:
         raise FormatError(f"{path} is damaged: it lacks {', '.join(sorted(missing))}")
+    if said.get("sha256") != _checksum(said):
+        raise FormatError(
+            f"{path} is damaged, or was changed by hand: it does not have the checksum it states. "
+            "To change a model, load it, change it, save it."
+        )
     return said
 
 
 def _weights(root: Path, said: Mapping[str, Any]) -> bytes:
     entry = said["weights"]
     name = entry.get("file") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+    if not isinstance(name, str) or not NAME.fullmatch(name):  # no way out of the folder, on no system
         raise FormatError(f"{root / ARCHITECTURE} names no weights file of this folder: {name!r}")
     path = root / name
     try:
+        if path.is_symlink() and path.resolve().parent != root.resolve():
+            raise FormatError(f"{path} leads out of its folder: the weights of a model lie beside {ARCHITECTURE}")
         blob = path.read_bytes()
     except FileNotFoundError:
         raise FormatError(f"{path} is missing, although {ARCHITECTURE} names it") from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
     if hashlib.sha256(blob).hexdigest() != entry.get("sha256"):
         raise FormatError(f"{path} is damaged: {len(blob)} bytes with another checksum than {ARCHITECTURE} says")
     return blob
-
-
-def _unpacked(root: Path, blob: bytes) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as unpacked
-
-    try:
-        tensors: dict[str, Any] = unpacked(blob)
-    except SafetensorError as error:
-        raise FormatError(f"the weights in {root} are damaged: {error}") from error
-    return tensors
 
 
 def _restore(model: Module, said: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
@@ -185,8 +196,11 @@ def _restore(model: Module, said: Mapping[str, Any], tensors: Mapping[str, Any])
     training.epochs, training.seed = int(told["epochs"]), told["seed"]
     training.metrics = get_all(told["metrics"])
     if told["optimizer"]:
-        training.use(get_optimizer(told["optimizer"]), trainable(model))
+        training.use(get_optimizer(told["optimizer"]), trainable(model), own.of_kind("trainable"))
         memory: State = training.memory
+        for path in tensors:  # of layers that were set free later: the step from which they learn
+            if path.startswith("optimizer.") and path.endswith(".since") and path not in memory:
+                memory.add(path, Variable(tensors[path], path, dtype=tensors[path].dtype, kind="counter"))
         if set(memory) <= set(tensors):
             memory.restore({p: tensors[p] for p in memory})
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kedja.elsewhere import missing
-from kedja.nn import activations, constraints, initializers, layers, losses, regularizers
+from kedja.nn import activations, constraints, initializers, layers, losses, regularizers, survey  # noqa: F401
 from kedja.nn.functional import Input, Model
 from kedja.nn.layers import *  # noqa: F403
 from kedja.nn.model import Module, Sequential

@@ -29,12 +29,13 @@ class Symbol:
     ) -> None:
         self.layer, self.inputs, self.shape, self.name = layer, tuple(inputs), shape, name
 
-    def layer_call(self, layer: Layer, inputs: Sequence[Any]) -> Symbol:
-        """Record a call of `layer` on these symbols."""
+    def layer_call(self, layer: Layer, inputs: Sequence[Any]) -> Any:
+        """Record a call of `layer` on these symbols: a symbol, or a tuple of them where the layer gives several."""
         for x in inputs:
             if not isinstance(x, Symbol):
                 raise GraphError(f"{layer.title}: cannot mix an Input with a {type(x).__name__} in one call")
-        return Symbol(layer, inputs)
+        whole = Symbol(layer, inputs)
+        return whole if layer.gives is None else tuple(Part(whole, i) for i in range(layer.gives))
 
     def _with(self, op: str, other: Any, swapped: bool = False) -> Symbol:
         if isinstance(other, Symbol):
@@ -72,7 +73,10 @@ class Symbol:
         return self._with("multiply", -1)
 
     def __iter__(self) -> Any:
-        raise GraphError(f"an Input, or what a layer makes of it, is one tensor here and has no parts: {NOT_YET}")
+        raise GraphError(
+            f"an Input, or what a layer makes of it, is one tensor here and has no parts: {NOT_YET}. "
+            "A layer of yours that returns a tuple of tensors says of how many, in its class: gives = 2"
+        )
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"an Input has no {name!r}: {NOT_YET}")
@@ -82,6 +86,17 @@ class Symbol:
 
     def __repr__(self) -> str:
         return f"Input({self.shape})" if self.layer is None else f"<output of {self.layer!r}>"
+
+
+class Part(Symbol):
+    """One of several outputs of a layer call: number `index` of those of `whole`."""
+
+    def __init__(self, whole: Symbol, index: int) -> None:
+        super().__init__(None, [whole])
+        self.whole, self.index = whole, index
+
+    def __repr__(self) -> str:
+        return f"<output {self.index + 1} of {self.whole.layer!r}>"
 
 
 class Arithmetic(Layer):
@@ -136,7 +151,6 @@ class Model(Module):
         self._order = self._ordered()
         calls = [s.layer for s in self._order if s.layer is not None]
         self._layers = named(list({id(layer): layer for layer in calls}.values()))
-        self._names = {id(layer): name for name, layer in self._layers.items()}
 
     def _ordered(self) -> list[Symbol]:
         order: list[Symbol] = []
@@ -150,7 +164,7 @@ class Model(Module):
                 done.add(id(symbol))
                 order.append(symbol)
                 continue
-            if symbol.layer is None and all(symbol is not s for s in self._inputs):
+            if symbol.layer is None and not symbol.inputs and all(symbol is not s for s in self._inputs):
                 raise GraphError(f"Model: the outputs depend on {symbol!r}, which is not among the inputs of the model")
             stack.append((symbol, True))
             stack.extend((s, False) for s in reversed(symbol.inputs))
@@ -164,6 +178,10 @@ class Model(Module):
     def members(self) -> Iterator[tuple[str, Any]]:
         yield from self._layers.items()
 
+    def _names_of(self) -> dict[int, str]:
+        """The name of each layer, by identity: worked out anew, as a copy has layers of its own."""
+        return {id(layer): name for name, layer in self._layers.items()}
+
     def call(self, *xs: Tensor) -> Any:
         if len(xs) != len(self._inputs):
             raise ShapeError(f"the model has {len(self._inputs)} inputs, got {len(xs)}")
@@ -174,10 +192,25 @@ class Model(Module):
             ):
                 raise ShapeError(f"expects examples of shape {s.shape}, got an array of shape {x.shape}")
         for s in self._order:
-            if s.layer is not None:
-                values[id(s)] = s.layer(*(values[id(i)] for i in s.inputs))
+            if isinstance(s, Part):
+                values[id(s)] = values[id(s.whole)][s.index]
+            elif s.layer is not None:
+                values[id(s)] = self._called(s.layer, [values[id(i)] for i in s.inputs])
         outputs = [values[id(s)] for s in self._outputs]
         return outputs[0] if self._single else tuple(outputs)
+
+    def _called(self, layer: Layer, inputs: list[Any]) -> Any:
+        y = layer(*inputs)
+        count = len(y) if isinstance(y, tuple | list) else None
+        if count != layer.gives and layer.gives is not None:
+            got = "one tensor" if count is None else count
+            raise GraphError(f"{type(layer).__name__} says gives = {layer.gives} and returned {got}")
+        return y
+
+    @property
+    def gives(self) -> int | None:  # type: ignore[override]
+        """How many outputs a call returns as a tuple; None when it returns one tensor."""
+        return None if self._single else len(self._outputs)
 
     def known_shapes(self) -> Sequence[Any]:
         return [(None, *s.shape) for s in self._inputs]
@@ -188,13 +221,16 @@ class Model(Module):
 
     def to_config(self) -> dict[str, Any]:
         """Layers by name and calls by number, as plain data."""
-        number = {id(s): i for i, s in enumerate(self._order)}
-        calls = [
-            {"layer": self._names[id(s.layer)], "inputs": [number[id(i)] for i in s.inputs]}
-            if s.layer is not None
-            else {"input": list(s.shape), "name": s.name}
-            for s in self._order
-        ]
+        number, names = {id(s): i for i, s in enumerate(self._order)}, self._names_of()
+
+        def call(s: Symbol) -> dict[str, Any]:
+            if isinstance(s, Part):
+                return {"part": s.index, "of": number[id(s.whole)]}
+            if s.layer is None:
+                return {"input": list(s.shape), "name": s.name}
+            return {"layer": names[id(s.layer)], "inputs": [number[id(i)] for i in s.inputs]}
+
+        calls = [call(s) for s in self._order]
         return {
             "name": self.name, "dtype": self.dtype.name if self.dtype else None,
             "single": self._single, "calls": calls,
@@ -212,6 +248,8 @@ class Model(Module):
         for call in config["calls"]:
             if "input" in call:
                 symbols.append(Input(tuple(call["input"]), call.get("name")))
+            elif "part" in call:
+                symbols.append(Part(symbols[call["of"]], call["part"]))
             else:
                 symbols.append(Symbol(layers[call["layer"]], [symbols[i] for i in call["inputs"]]))
         outputs = [symbols[i] for i in config["outputs"]]

@@ -40,6 +40,8 @@ def fans(shape: Shape, groups: int = 1) -> tuple[int, int]:
 class Initializer(Answering):
     """Something that fills a shape from a key. Subclasses say how in `draw`."""
 
+    waits = False  # whether drawing may wait until the values are first read: it never fails, whatever the shape
+
     def __call__(self, key: Array, shape: Shape, dtype: DType) -> Array:
         """The starting values, as an array of this shape and type."""
         return np.array(self.draw(key, shape, dtype), dtype)
@@ -70,6 +72,8 @@ class Constant(Initializer):
     >>> Constant(0.5)(random.key_words(0), (2,), np.dtype("float32")).tolist()
     [0.5, 0.5]
     """
+
+    waits = True
 
     def __init__(self, value: float = 0.0) -> None:
         self.value = value
@@ -187,7 +191,7 @@ class Orthogonal(Initializer):
 class _Scaled(Initializer):
     """Noise whose spread is worked out from the shape."""
 
-    uniform = False
+    uniform, waits = False, True
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """Standard deviation of the normal, or half-width of the uniform distribution."""
@@ -267,6 +271,11 @@ class Grouped(Initializer):
 
     def __init__(self, initializer: Any, groups: int) -> None:
         self.initializer, self.groups = initializer, groups
+
+    @property
+    def waits(self) -> bool:  # type: ignore[override]
+        """As the other one."""
+        return get(self.initializer).waits
 
     def draw(self, key: Array, shape: Shape, dtype: DType) -> Any:
         return get(self.initializer).draw_groups(key, shape, dtype, self.groups)

@@ -213,5 +213,10 @@ class Sequential(Module):
     def output_layer(self) -> Layer | None:
         return self.layers[-1] if self._layers else None
 
+    @property
+    def gives(self) -> int | None:  # type: ignore[override]
+        """What its last layer gives."""
+        return self.layers[-1].gives if self._layers else None
+
 
 LAYERS.pop("Module", None)

@@ -1,53 +1,67 @@
-"""What a model is made of, as a table: its layers, the shapes that flow between them, its parameters."""
+"""What a model is made of, as a table: its layers, the shapes that flow between them, what they cost."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 from typing import Any, NamedTuple
 
-from kedja.errors import GraphError, one_of
-from kedja.graph.dtypes import get_default_dtype
-from kedja.graph.node import Tensor, bind
-from kedja.graph.trace import trace
-from kedja.nn.layers.call import watching
-from kedja.nn.layers.layer import Layer, trainable
-from kedja.nn.losses import logits_of
-from kedja.nn.model import Module, with_batch
+from kedja.nn.counting import in_bytes
 
-__all__ = ["Row", "Summary", "summarised"]
+__all__ = ["Row", "Summary"]
 
-HEAD = ("layer", "kind", "output", "parameters")
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+NARROWEST = 8  # a column that is cut keeps this much
 
 
 class Row(NamedTuple):
-    """One layer: its path, its class, the shape it gives (None: the examples), its own parameters, those that learn."""
+    """One layer: its path, its class, the shape it gives (None: the examples), its own parameters, those that learn.
+
+    Then its multiply-adds for an example, in all its calls, and the layers its inputs come from.
+    """
 
     name: str
     kind: str
     output: Any
     parameters: int
     trainable: int
+    multiply_adds: int = 0
+    inputs: tuple[str, ...] = ()
 
 
 class Summary:
     """The table that `model.summary()` gives: `rows`, totals, `notes`. It prints as text and shows as HTML.
 
-    A shared layer stands there once, where it is first called. `layout="chw"` shows images as (N, C, H, W).
+    A shared layer stands there once, where it is first called. Where layers do not simply follow each other, a column
+    says what each of them is called on. `depth` is the number of layers with units on the longest way, input counted (a
+    network 2-4-1 has depth 3), `width` the number of units of the widest (scope 1.1). `memory`: what training takes.
 
     >>> import kedja as kj
-    >>> kj.Sequential([kj.nn.Dense(2, "softmax")]).summary((None, 3))
-    layer    kind   output     parameters
-    ─────────────────────────────────────
-    dense_1  Dense  (None, 2)           8
-    ─────────────────────────────────────
+    >>> kj.Sequential([kj.nn.Dense(2, "softmax")]).summary((None, 3), batch_size=None)
+    layer    kind   output     parameters  multiply-adds
+    ────────────────────────────────────────────────────
+    dense_1  Dense  (None, 2)           8              6
+    ────────────────────────────────────────────────────
     8 parameters, all trainable
+    6 multiply-adds and 2 activations for each example; depth 2, width 3
+    Weights take 32 B.
     A cross-entropy uses the pre-activation of the softmax (from_logits="auto").
     """
 
-    def __init__(self, name: str, rows: Sequence[Row], parameters: int, trainable: int, notes: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, rows: Sequence[Row], parameters: int, trainable: int, notes: Sequence[str] = (), *,
+        multiply_adds: int = 0, activations: int = 0, depth: int = 1, width: int = 0, weight_bytes: int = 0,
+        memory: Any = None, batch_size: int | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.rows, self.notes = name, list(rows), list(notes)
         self.parameters, self.trainable, self.frozen = parameters, trainable, parameters - trainable
+        self.multiply_adds, self.activations = multiply_adds, activations
+        self.depth, self.width = depth, width
+        self.weight_bytes, self.memory, self.batch_size = weight_bytes, memory, batch_size
 
     @property
     def totals(self) -> str:
@@ -57,119 +71,137 @@ class Summary:
             return f"{self.parameters:,} {word}, all trainable" if self.parameters else "no parameters"
         return f"{self.parameters:,} {word}: {self.trainable:,} trainable, {self.frozen:,} frozen"
 
-    def _cells(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (r.name, r.kind, str(r.output), f"{r.parameters:,}" + (" frozen" if r.trainable < r.parameters else ""))
+    @property
+    def costs(self) -> list[str]:
+        """What an example costs, how deep and wide the network is, and what memory it takes."""
+        work = f"{self.multiply_adds:,} multiply-add{'s' * (self.multiply_adds != 1)}"
+        lines = [
+            f"{work} and {self.activations:,} activation{'s' * (self.activations != 1)} for each example; "
+            f"depth {self.depth}, width {self.width:,}"
+        ]
+        if self.parameters:
+            training = ""
+            if self.memory is not None:
+                training = f"; training on batches of {self.batch_size} takes about {in_bytes(self.memory.total)}"
+            lines.append(f"Weights take {in_bytes(self.weight_bytes)}{training}.")
+        return lines
+
+    @property
+    def chain(self) -> bool:
+        """Whether each layer is called on the output of the one before, and on nothing else."""
+        before = [None, *(r.name for r in self.rows)]
+        return all(
+            len(r.inputs) < 2 and (b is None or r.inputs in ((), (b,))) for r, b in zip(self.rows, before, strict=False)
+        )
+
+    def table(self) -> tuple[list[str], list[list[str]], list[bool]]:
+        """Head, rows of text, and which columns are numbers."""
+        head, right = ["layer", "kind", "output", "parameters"], [False, False, False, True]
+        rows = [
+            [r.name, r.kind, str(r.output), f"{r.parameters:,}" + (" frozen" if r.trainable < r.parameters else "")]
             for r in self.rows
         ]
+        if self.multiply_adds:
+            head, right = [*head, "multiply-adds"], [*right, True]
+            rows = [[*cells, f"{r.multiply_adds:,}"] for cells, r in zip(rows, self.rows, strict=True)]
+        if not self.chain:
+            head, right = [*head, "on"], [*right, False]
+            rows = [[*cells, ", ".join(r.inputs)] for cells, r in zip(rows, self.rows, strict=True)]
+        return head, rows, right
+
+    def text(self, width: int | None = None, colour: bool = False) -> str:
+        """The table as text, no wider than `width` (None: as wide as it is), in bold and pale where `colour`."""
+        head, rows, right = self.table()
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        for column in (len(head) - 1 if head[-1] == "on" else 0, 0, 1, 2):
+            over = sum(widths) + 2 * (len(widths) - 1) - (width or 10**9)
+            widths[column] = max(min(widths[column], NARROWEST), widths[column] - max(over, 0))
+
+        def line(cells: Sequence[str]) -> str:
+            cut = [_cut(c, w, end=i > 1) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+            put = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cut, widths, right, strict=True)]
+            return "  ".join(put).rstrip() if not right[-1] else "  ".join(put)
+
+        rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
+        top, *others = [line(cells) for cells in (head, *rows)]
+        foot = [self.totals, *self.costs, *self.notes]
+        if width is not None:
+            foot = ["\n".join(wrap(note, max(width, NARROWEST))) for note in foot]
+        if colour:
+            top, rule = f"{BOLD}{top}{PLAIN}", f"{DIM}{rule}{PLAIN}"
+            foot = [f"{BOLD}{foot[0]}{PLAIN}", *(f"{DIM}{note}{PLAIN}" for note in foot[1:])]
+            others = [
+                f"{DIM}{one}{PLAIN}" if r.parameters and not r.trainable else one
+                for one, r in zip(others, self.rows, strict=True)
+            ]
+        return "\n".join([top, rule, *others, rule, *foot])
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(HEAD, *cells, strict=True)]
-        lines = ["  ".join((a.ljust(w), b.ljust(x), c.ljust(y), d.rjust(z))) for a, b, c, d in (HEAD, *cells)
-                 for w, x, y, z in (widths,)]  # fmt: skip
-        rule = "─" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:], rule, self.totals, *self.notes])
+        return self.text(_terminal())
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return self.text(_terminal(), colour=_terminal() is not None and not os.environ.get("NO_COLOR"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything it says as plain data, ready for JSON.
+
+        >>> import kedja as kj
+        >>> kj.Sequential([kj.nn.Dense(2)]).summary((None, 3)).to_dict()["layers"][0]["multiply_adds"]
+        6
+        """
+        return {
+            "name": self.name,
+            "layers": [
+                {**r._asdict(), "output": _listed(r.output), "inputs": list(r.inputs)} for r in self.rows
+            ],
+            "parameters": self.parameters, "trainable": self.trainable, "frozen": self.frozen,
+            "multiply_adds": self.multiply_adds, "activations": self.activations, "depth": self.depth,
+            "width": self.width, "weight_bytes": self.weight_bytes, "batch_size": self.batch_size,
+            "training_bytes": None if self.memory is None else {**self.memory._asdict(), "total": self.memory.total},
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def markdown(self) -> str:
+        """The table in Markdown, the lines below it as a list.
+
+        >>> import kedja as kj
+        >>> print(kj.Sequential([kj.nn.Dense(2)]).summary((None, 3)).markdown().splitlines()[2])
+        | dense_1 | Dense | (None, 2) | 8 | 6 |
+        """
+        head, rows, right = self.table()
+        lines = [head, ["---:" if r else "---" for r in right], *rows]
+        foot = (self.totals, *self.costs, *self.notes)
+        return "\n".join(
+            ["| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |" for cells in lines]
+            + ["", *(f"- {line}" for line in foot)]
+        )
 
     def _repr_html_(self) -> str:
-        left, right = ' style="text-align:left"', ' style="text-align:right"'
-        sides = (left, left, left, right)
-        head = "".join(f"<th{s}>{h}</th>" for s, h in zip(sides, HEAD, strict=True))
+        head, rows, right = self.table()
+        sides = [f' style="text-align:{"right" if r else "left"}"' for r in right]
+        top = "".join(f"<th{s}>{h}</th>" for s, h in zip(sides, head, strict=True))
         body = "".join(
             "<tr>" + "".join(f"<td{s}>{escape(c)}</td>" for s, c in zip(sides, row, strict=True)) + "</tr>"
-            for row in self._cells()
+            for row in rows
         )
-        foot = "<br>".join(escape(line) for line in (self.totals, *self.notes))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{foot}</p>"
+        foot = "<br>".join(escape(line) for line in (self.totals, *self.costs, *self.notes))
+        return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table><p>{foot}</p>"
 
 
-def summarised(model: Module, shapes: Sequence[Any], layout: str) -> Summary:
-    """The Summary of a model for inputs of these shapes; a model not built yet is not built after it either."""
-    if layout not in ("hwc", "chw"):
-        raise one_of("layout", layout, ("chw", "hwc"))
-    if model.built and model.input_shapes:
-        shapes = model.input_shapes
-    shapes = shapes or model.known_shapes()
-    if not shapes:
-        raise GraphError(
-            f"{model.title} has not met its input yet: say its shape, as in net.summary((None, 784)), or fit it first"
-        )
-    own = model.state.of_kind("trainable", "statistic").values()
-    dtype = next((v.dtype for v in own), model.dtype or get_default_dtype())
-    sizes = [with_batch(s) for s in shapes]
-    calls: dict[str, tuple[Layer, Any]] = {}
-
-    def look(layer: Layer, path: str, inputs: Any, output: Any) -> None:
-        calls.setdefault(path, (layer, output))
-
-    undo = None if model.built else model.restore_point()
-    try:
-        with watching(look):
-            graph = trace(lambda *xs: model(*xs), [(s, dtype) for s in sizes])
-        learning = set(trainable(model).values())
-        rows = [_row(path, layer, output, sizes[0][0], layout, learning) for path, (layer, output) in calls.items()
-                if path and _shown(layer)]  # fmt: skip
-        whole = {v for v in model.state.values() if v.kind == "trainable"}
-        notes = _kept(model) + _notes(graph.outputs)
-        if any(v.kind == "trainable" for n, v in model.members() if isinstance(v, Tensor)):
-            rows.append(_row("(the model itself)", model, graph.outputs[0], sizes[0][0], layout, learning))
-        parameters, learned = sum(v.size for v in whole), sum(v.size for v in whole & learning)
-    finally:
-        if undo is not None:
-            undo()
-    return Summary(model.name or type(model).__name__, rows, parameters, learned, notes)
+def _cut(text: str, width: int, end: bool) -> str:
+    """As much of a text as fits; of a path its end says more than its beginning."""
+    if len(text) <= width:
+        return text
+    return text[: width - 1] + "…" if end else "…" + text[len(text) - width + 1 :]
 
 
-def _shown(layer: Layer) -> bool:
-    """Layers made of others are shown by these, unless they have variables of their own."""
-    members = [value for _, value in layer.members()]
-    return not any(isinstance(v, Layer) for v in members) or any(isinstance(v, Tensor) for v in members)
+def _listed(shape: Any) -> Any:
+    return [_listed(s) for s in shape] if isinstance(shape, tuple) else shape
 
 
-def _row(path: str, layer: Layer, output: Any, batch: int, layout: str, learning: set[Any]) -> Row:
-    own = [v for _, v in layer.members() if isinstance(v, Tensor) and v.kind == "trainable"]
-    shape = _shape(output, batch, layout)
-    return Row(path, type(layer).__name__, shape, sum(v.size for v in own), sum(v.size for v in own if v in learning))
-
-
-def _shape(output: Any, batch: int, layout: str) -> Any:
-    if not isinstance(output, Tensor):
-        return tuple(_shape(o, batch, layout) for o in output)
-    shape = output.shape
-    if layout == "chw" and len(shape) >= 4:
-        shape = (shape[0], shape[-1], *shape[1:-1])
-    return (None, *shape[1:]) if shape[:1] == (batch,) else shape
-
-
-def _kept(model: Module) -> list[str]:
-    """What it keeps besides parameters (batch norm's mean and variance), which peers count as not trainable."""
-    kept = sum(v.size for v in model.state.of_kind("statistic").values())
-    return [f"{kept:,} statistics are kept with them, which gradients do not change."] * bool(kept)
-
-
-def _notes(outputs: Sequence[Tensor]) -> list[str]:
-    words = {"sigmoid": "A binary cross-entropy", "softmax": "A cross-entropy"}
-    return [
-        f'{words[y.op.name]} uses the pre-activation of the {y.op.name} (from_logits="auto").'
-        for y in outputs if logits_of(y) is not None
-    ]  # fmt: skip
-
-
-def _summary(model: Module, *shapes: Any, layout: str = "hwc") -> Summary:
-    """A table of the layers: kind, output shape, parameters. Before the first call it needs the shape of the input.
-
-    >>> import kedja as kj
-    >>> print(kj.Sequential([kj.nn.Dense(100, "sigmoid"), kj.nn.Dense(10)]).summary((None, 784)))
-    layer    kind   output       parameters
-    ───────────────────────────────────────
-    dense_1  Dense  (None, 100)      78,500
-    dense_2  Dense  (None, 10)        1,010
-    ───────────────────────────────────────
-    79,510 parameters, all trainable
-    """
-    return summarised(model, shapes, layout)
-
-
-bind(Module, summary=_summary)
+def _terminal() -> int | None:
+    """The width of the terminal that is written to, or None where it is none."""
+    stream = sys.stdout
+    if stream is None or not hasattr(stream, "isatty") or not stream.isatty():
+        return None
+    return shutil.get_terminal_size().columns

@@ -8,7 +8,7 @@ memory does: a run that is continued or loaded goes on with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -85,7 +85,9 @@ class Minimizer(Optimizer):
         raise DataError(f"{type(self).__name__} does not say its iteration: define iterate(self, evaluate, point, ...)")
 
     # --- what training asks every optimiser -------------------------------------------------------------------------
-    def make_slots(self, parameters: Mapping[str, Variable]) -> State:
+    def make_slots(
+        self, parameters: Mapping[str, Variable], known: Collection[str] | None = None, since: int = 0
+    ) -> State:  # fmt: skip
         """Counters of iterations and of evaluations, the gradient, and what `start` says."""
         first = next(iter(parameters.values()))
         size, dtype = sum(p.size for p in parameters.values()), first.dtype

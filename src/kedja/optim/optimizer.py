@@ -7,7 +7,7 @@ program is only whether it is there. ε is the learning rate, as in the literatu
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -24,6 +24,7 @@ from kedja.optim.schedule import Schedule
 __all__ = ["Optimizer", "Slots", "Step"]
 
 COUNTER = "optimizer.steps"
+SINCE = "optimizer.{}.since"  # of a parameter that was set free later: the step it began to learn at
 RATE, LAYERS = "learning_rate.", "layer_rates."  # how the numbers of a schedule and of layers are named
 
 
@@ -163,15 +164,30 @@ class Optimizer:
         return float(self.learning_rate.at(step) if isinstance(self.learning_rate, Schedule) else self.learning_rate)
 
     # --- memory ----------------------------------------------------------------------------------------------------
-    def make_slots(self, parameters: Mapping[str, Variable]) -> State:
-        """Fresh slots, zero, for every parameter; and the counter of steps."""
-        _factors(self.layer_rates, parameters)
+    def make_slots(
+        self, parameters: Mapping[str, Variable], known: Collection[str] | None = None, since: int = 0
+    ) -> State:  # fmt: skip
+        """Fresh slots, zero, for every parameter; and the counter of steps.
+
+        `known`: the paths `layer_rates` may name, where frozen parameters are among them. `since`: the step from which
+        these parameters learn; a rule's time (Adam's bias correction) counts from there, as for one that is new.
+        """
+        self.expect_layers(parameters if known is None else known)
         made = State({COUNTER: Variable(np.zeros((), np.int64), COUNTER, kind="counter")})
         for path, p in parameters.items():
             for slot in self.slots:
                 name = f"optimizer.{path}.{slot}"
                 made.add(name, Variable(np.zeros(p.shape, p.dtype), name, dtype=p.dtype, kind="slot"))
+            if since:
+                made.add(SINCE.format(path), Variable(np.int64(since), SINCE.format(path), kind="counter"))
         return made
+
+    def expect_layers(self, paths: Collection[str]) -> None:
+        """Raise unless every name in `layer_rates` is that of a parameter with one of these paths, or begins one."""
+        for name in self.layer_rates:
+            if not any(path == name or path.startswith(name + ".") for path in paths):
+                heads = {path[:n] for path in paths for n in range(len(path) + 1) if path[n : n + 1] in ("", ".")}
+                raise one_of("layer that learns, in layer_rates,", name, heads)
 
     # --- one step of training --------------------------------------------------------------------------------------
     def update(self, parameters: Mapping[str, Variable], gradients: Sequence[Tensor], memory: State) -> None:
@@ -212,6 +228,8 @@ class Optimizer:
             rule, rate, time = here[dtype]
             if factors[path] is not None:
                 rate = rate * rule.layer_rates[factors[path]]
+            if (late := SINCE.format(path)) in memory:
+                time = cast(memory[COUNTER] + 1 - memory[late], dtype)
             slots = Slots({s: memory[f"optimizer.{path}.{s}"] for s in self.slots})
             value: Tensor = parameter
             for step in rule.steps(parameter, short, slots, rate, time):
@@ -284,13 +302,7 @@ def _factors(layer_rates: Mapping[str, Any], parameters: Mapping[str, Variable])
     {'block.in.bias': 'block', 'block.out.bias': 'block.out', 'blocks.bias': None}
     """
     found: dict[str, str | None] = {}
-    unused = dict.fromkeys(layer_rates)
     for path in parameters:
         fits = [name for name in layer_rates if path == name or path.startswith(name + ".")]
         found[path] = max(fits, key=len, default=None)
-        for name in fits:
-            unused.pop(name, None)
-    if unused:
-        known = {path[:n] for path in parameters for n in range(len(path) + 1) if path[n : n + 1] in ("", ".")}
-        raise one_of("layer that learns, in layer_rates,", next(iter(unused)), known)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,17 @@ from kedja.data.check import check_array
 from kedja.engines import Engine, choose, get_engine
 from kedja.engines.engine import Program
 from kedja.errors import DataError, GraphError, ShapeError
-from kedja.graph.dtypes import get_default_dtype
+from kedja.graph.dtypes import DType, get_default_dtype
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph, trace
 from kedja.nn.layers.embedding import Embedding
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
+from kedja.nn.precision import check_precision, forward
 from kedja.ops import OPS
 from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
 from kedja.ops.linalg import product
+from kedja.train.adapting import coded, entrance
 from kedja.train.metrics import LIKELIHOODS, Metric, Whole, link_of
 from kedja.train.metrics.metric import threshold
 from kedja.train.scalars import LayerScalars
@@ -41,11 +43,13 @@ def model_dtype(model: Module) -> Any:
 
 def as_inputs(model: Module, x: Any, name: str = "x", learning: bool = False) -> list[Array]:
     """The inputs as arrays the model can take: one, or one per input of a model with several (given as a tuple)."""
-    parts = list(x) if isinstance(x, tuple) else [x]
-    dtype = model_dtype(model)
+    parts = list(x) if isinstance(x, tuple) else [coded(model, x, name)]
+    dtype, front = model_dtype(model), entrance(model)
+    missing = front is not None and front.takes_missing
+    names = [name] if len(parts) == 1 else [f"{name}[{i}]" for i in range(len(parts))]
     arrays = [
-        check_array(_plain(p), name if len(parts) == 1 else f"{name}[{i}]", dtype=dtype, learning=learning)
-        for i, p in enumerate(parts)
+        check_array(_plain(part), own, dtype=dtype, learning=learning, missing=missing)
+        for part, own in zip(parts, names, strict=True)
     ]
     for a in arrays[1:]:
         if len(a) != len(arrays[0]):
@@ -125,19 +129,29 @@ def check_positions(model: Module, graph: Graph, inputs: Sequence[Array]) -> Non
 
 def evaluator(
     model: Module, loss: Loss | None, metrics: Sequence[Metric], x: Sequence[Array], y: Array, weights: Array | None,
-    engine: str | Engine,
+    engine: str | Engine, low: DType | None = None,
 ) -> Evaluator:  # fmt: skip
     """An Evaluator for these data; its program is kept with the model and serves again for the same shapes."""
     rows = min(len(y), ROWS)
     batches = -(-len(y) // max(rows, 1))
     batch = Batch(x, y, rows, weights is not None, padded=True)
+    program = measuring(model, loss, metrics, batch, batches, engine, low)
+    return Evaluator(model, program, loss, metrics, x, y, weights, rows)
+
+
+def measuring(
+    model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch, batches: int, engine: str | Engine,
+    low: DType | None = None,
+) -> Program:  # fmt: skip
+    """The program that evaluates batches like this one, of which there are so many; kept with the model."""
     programs = training_of(model).programs
     measured = (loss.structure() if loss is not None else None, tuple(m.structure() for m in metrics))
-    key = (*measured, batch.key(), batches > 1, engine if isinstance(engine, str) else engine.name)
+    key = (*measured, batch.key(), batches > 1, engine if isinstance(engine, str) else engine.name, low)
     if key not in programs:
-        graph = evaluation_graph(model, loss, metrics, batch)
+        graph = evaluation_graph(model, loss, metrics, batch, low)
         programs[key] = suited(engine, graph, batches).program(graph)
-    return Evaluator(model, programs[key], loss, metrics, x, y, weights, rows)
+    found: Program = programs[key]
+    return found
 
 
 class Evaluator:
@@ -153,13 +167,17 @@ class Evaluator:
         arrays = [*x, y] + ([] if weights is None else [weights])
         self.batches = [_padded(arrays, at, rows) for at in range(0, len(arrays[0]), rows)]
 
+    def rows_in_batches(self) -> Iterable[list[Array]]:
+        """The batches, one after the other."""
+        return self.batches
+
     def __call__(self) -> dict[str, float]:
         state = [v.raw for v in self.program.variables]
         summed = 1 + (self.loss is not None) + sum(not m.whole for m in self.metrics)
         sums: list[Any] = [0.0] * summed
         scores: list[list[Array]] = []
         numbers = self.scalars.values()
-        for batch in self.batches:
+        for batch in self.rows_in_batches():
             _, outputs = self.program(state, [*batch, *numbers])
             sums = [s + np.asarray(o, np.float64) for s, o in zip(sums, outputs, strict=False)]
             scores.append([np.asarray(o)[np.asarray(batch[-1])] for o in outputs[summed:]])
@@ -185,29 +203,18 @@ def _padded(arrays: Sequence[Array], at: int, rows: int) -> list[Array]:
     return [*found, np.arange(rows) < real]
 
 
-def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[Any, Any] | None = None) -> Any:
+def predict(
+    model: Module, x: Any, engine: str | Engine = "auto", cache: dict[Any, Any] | None = None, precision: Any = None
+) -> Any:
     """The model's raw output for every row; a tuple of arrays when it has several outputs."""
+    low = check_precision(precision, model_dtype(model))
     model.expect_weights()
     inputs = as_inputs(model, x)
     n = len(inputs[0])
     rows = min(n, ROWS)
-    batches = -(-n // max(rows, 1))
-    name = engine if isinstance(engine, str) else engine.name
-    scalars = LayerScalars(model)
-    key = (name, rows, batches > 1, tuple(scalars.names), tuple((a.shape[1:], a.dtype.name) for a in inputs))
-    cache = {} if cache is None else cache
-    if key not in cache:
-        specs: list[Any] = [((rows, *a.shape[1:]), a.dtype) for a in inputs]
-        k = len(specs)
-        graph: Graph = trace(
-            lambda *xs: model(*xs[:k], scalars=scalars.given(xs[k:])),
-            [*specs, *(((), model_dtype(model)) for _ in scalars.names)],
-        )
-        cache[key] = suited(engine, graph, batches).program(graph)
-    program: Program = cache[key]
+    program, numbers = predicting(model, inputs, rows, -(-n // max(rows, 1)), engine, cache, low)
     check_positions(model, program.graph, inputs)
     state = [v.raw for v in program.variables]
-    numbers = scalars.values()
     parts: list[list[Array]] = []
     for at in range(0, n, rows):
         real = min(rows, n - at)
@@ -215,6 +222,27 @@ def predict(model: Module, x: Any, engine: str | Engine = "auto", cache: dict[An
         parts.append([np.asarray(o)[:real] for o in outputs])
     whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
     return whole[0] if program.graph.structure is ... else tuple(whole)
+
+
+def predicting(
+    model: Module, inputs: Sequence[Array], rows: int, batches: int, engine: str | Engine,
+    cache: dict[Any, Any] | None, low: DType | None,
+) -> tuple[Program, list[float]]:  # fmt: skip
+    """The program that predicts `rows` rows like these at a time, so many times, and the run-time numbers it takes."""
+    name = engine if isinstance(engine, str) else engine.name
+    scalars = LayerScalars(model)
+    key = (name, low, rows, batches > 1, tuple(scalars.names), tuple((a.shape[1:], a.dtype.name) for a in inputs))
+    cache = {} if cache is None else cache
+    if key not in cache:
+        specs: list[Any] = [((rows, *a.shape[1:]), a.dtype) for a in inputs]
+        k = len(specs)
+        graph: Graph = trace(
+            lambda *xs: forward(model, xs[:k], low, scalars=scalars.given(xs[k:])),
+            [*specs, *(((), model_dtype(model)) for _ in scalars.names)],
+        )
+        cache[key] = suited(engine, graph, batches).program(graph)
+    program: Program = cache[key]
+    return program, list(scalars.values())
 
 
 def suited(engine: str | Engine, graph: Graph, times: int) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +16,29 @@ from kedja.errors import DataError, GraphError
 from kedja.nn import initializers, losses, regularizers
 from kedja.nn.layers.layer import fresh_seed, trainable
 from kedja.nn.model import Module
+from kedja.nn.precision import check_precision
 from kedja.ops.random import key_words
 from kedja.optim import get as get_optimizer
-from kedja.train.callbacks import Callback
-from kedja.train.evaluation import as_inputs, as_targets, evaluator, output_shape
+from kedja.train import augment as augmenting
+from kedja.train.accumulation import check_accumulate
+from kedja.train.adapting import adapt
+from kedja.train.callbacks import Checkpoint
+from kedja.train.checking import expect_sound
+from kedja.train.evaluation import as_inputs, as_targets, model_dtype, output_shape
 from kedja.train.foreign import refuse_foreign
 from kedja.train.history import History
+from kedja.train.identity import identity
+from kedja.train.listeners import as_callbacks
 from kedja.train.loop import Runner
 from kedja.train.metrics import get_all, of_steps
-from kedja.train.parts import parted, row_weights, unpacked
+from kedja.train.opening import opened
+from kedja.train.parts import learned_rows, parted, row_weights, unpacked
 from kedja.train.progress import progress
+from kedja.train.resume import Resumed
 from kedja.train.run import Course, Run, arguments_of
 from kedja.train.scalars import Scalars, penalties_of
-from kedja.train.stepping import StepProgram
+from kedja.train.stepping import StepProgram, check_search
+from kedja.train.streamed_use import judge_of
 from kedja.train.training import Training, training_of
 
 __all__ = ["Training", "fit", "trainable", "training_of"]
@@ -57,9 +68,14 @@ class Wish:
     sample_weight: Any
     class_weight: Any
     regularizer: Any
+    augment: Any
     callbacks: Any
     engine: str | Engine
     verbose: int | None
+    resume: Any = None
+    precision: Any = None
+    accumulate: int = 1
+    check: bool = False
 
 
 def fit(
@@ -78,9 +94,14 @@ def fit(
     sample_weight: Any = None,
     class_weight: Any = None,
     regularizer: Any = None,
+    augment: Any = None,
     callbacks: Any = (),
     engine: str | Engine = "auto",
     verbose: int | None = None,
+    resume: Any = None,
+    precision: Any = None,
+    accumulate: int = 1,
+    check: bool = False,
     **unknown: Any,
 ) -> History:
     """Train by gradient descent on x and y, or on a data set; returns the History, with the reason it stopped.
@@ -88,11 +109,15 @@ def fit(
     `loss`, `optimizer` and `metrics` are names or objects (or were given to `compile`). `batch_size` None takes all
     rows at once, without shuffling. `validation` is a share of the rows (taken after a seeded shuffle), a pair (x, y)
     or a data set, and is evaluated after every epoch. `sample_weight` is a number per row, `class_weight` a number per
-    class or "balanced". `regularizer` is a penalty on every kernel that has none of its own. `callbacks` are told of
-    every epoch. `seed` decides starting weights, order and every random number;
-    without one it is drawn and recorded. A second call continues where the first ended; `reset()` starts over. Ctrl-C
-    ends the run after the present step and keeps everything; a loss that is not finite ends it with DivergedError,
-    the weights as they were after the last good epoch.
+    class or "balanced". `regularizer` is a penalty on every kernel that has none of its own. `augment` mixes examples
+    with each other (`kj.augment.Mixup()`). `callbacks` are told of steps or epochs. `precision="bfloat16"` runs forward
+    and backward in bfloat16, with weights and optimiser as they are. `accumulate` batches are taken one after the other
+    for each step. `check` looks at data, loss and gradients first (`kj.check`). `seed` decides starting weights, order
+    and every random number; without one it is drawn and recorded. A second call continues where the first ended;
+    `reset()` starts over. Ctrl-C ends the run after the present step and keeps everything; a loss that is not finite
+    ends it with DivergedError, the weights as they were after the last good epoch. `resume` is a folder of checkpoints:
+    with it the same call goes
+    on where the newest one was written, to the same bits as if it had never ended (docs/resume.md).
 
     >>> import kedja as kj
     >>> x, y = kj.data.load("xor")
@@ -103,17 +128,24 @@ def fit(
     """
     refuse_foreign(unknown, [p for p in inspect.signature(fit).parameters if p not in ("model", "unknown")])
     training = training_of(model)
+    hooks = as_callbacks(callbacks)
     if not training.busy.acquire(blocking=False):
         raise GraphError("this model is being trained already, in another thread: wait for it, or train a copy")
+    held = ExitStack()
     try:
+        for hook in hooks:
+            if isinstance(hook, Checkpoint):
+                held.enter_context(hook.claimed(resume))
         return _fit(
             model, training, x, y,
             Wish(
                 loss, optimizer, epochs, batch_size, validation, metrics, shuffle, seed, sample_weight, class_weight,
-                regularizer, callbacks, engine, verbose,
+                regularizer, augment, hooks, engine, verbose, resume,
+                precision=precision, accumulate=accumulate, check=check,
             ),
         )  # fmt: skip
     finally:
+        held.close()
         training.busy.release()
 
 
@@ -135,39 +167,82 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
     penalty = regularizers.get(wish.regularizer) if wish.regularizer is not None else training.regularizer
     in_steps = of_steps(measures, validated=wish.validation is not None)
     hooks = as_callbacks(wish.callbacks)
-    seed = wish.seed
+    mixing = augmenting.get(wish.augment)
+    shelves = [hook.folder for hook in hooks if isinstance(hook, Checkpoint)]
+    resumed = None if wish.resume is None else Resumed.of(wish.resume, shelves)
+    seed = resumed.seed if resumed is not None and wish.seed is None else wish.seed
     if seed is None:
         seed = training.seed if training.seed is not None else fresh_seed()
     words = key_words(seed)
 
+    told: dict[str, Any] = {}
     undo = None if model.built else model.restore_point()
     before = dict(vars(training))  # a call that is refused leaves the model and its memory as they were
     try:
+        accumulate = check_accumulate(wish.accumulate, batch_size, rule)
+        stream, x, y, validation = opened(
+            model, x, y, wish.validation, batch_size, rule.full_batch, accumulate, wish.sample_weight,
+            wish.class_weight, seed,
+        )  # fmt: skip
         x, y = unpacked(x, y, model=model)
+        if not model.built and y is not None:
+            adapt(model, x, y, None if stream else learned_rows(validation, len(y), seed))
         inputs = as_inputs(model, x, learning=True)
         rows = len(inputs[0])
         fresh = not model.built
         model.build(*((None, *a.shape[1:]) for a in inputs), seed=seed)
         outputs = output_shape(model, inputs)
         y = as_targets(model, y, rows, chosen, outputs, learning=True)
-        weights = row_weights(wish.sample_weight, wish.class_weight, y, rows, inputs[0].dtype)
-        learn, held_out = parted(model, inputs, y, weights, wish.validation, seed, chosen, outputs)
+        weights = None
+        if stream is None:
+            weights = row_weights(wish.sample_weight, wish.class_weight, y, rows, inputs[0].dtype)
+        given = {"x": stream.data if stream else inputs, "y": None if stream else y, "sample_weight": weights,
+                 "validation": validation}  # fmt: skip
+        learn, held_out = parted(model, inputs, y, weights, validation, seed, chosen, outputs)
         inputs, y, weights = learn
-        rows = len(y)
-        parameters = trainable(model)
-        if not parameters:
-            raise GraphError("the model has no parameter that can learn: every layer is frozen, or none has weights")
-        full = batch_size is None or rule.full_batch or batch_size >= rows
-        size = rows if full else int(batch_size)  # type: ignore[arg-type]
-        training.use(rule, parameters)
-        scalars = Scalars(model, rule, penalties_of(parameters, penalty))
+        weighted = weights is not None if stream is None else stream.weighted
+        rows = len(y) if stream is None else stream.rows or len(y)
+        full = not stream and (batch_size is None or rule.full_batch or (batch_size >= rows and accumulate == 1))
+        size = rows if full or (stream and stream.rows is None) else int(batch_size) * accumulate  # type: ignore[arg-type]
+        low = check_precision(wish.precision, model_dtype(model))
+        check_search(model, rule, low)
+        if mixing is not None:
+            mixing.expect(model, inputs)
         with_norm = any("gradient_norm" in hook.needs for hook in hooks)
         data = [*inputs, y] + ([] if weights is None else [weights])
-        program = StepProgram(model, training, chosen, in_steps, scalars, parameters, with_norm, wish.engine)
-        loop, key, names = program.loop(inputs, y, weights is not None, rows, size, full)
+
+        programs: list[StepProgram] = []  # the present one
+
+        def steps() -> tuple[Any, Any, list[str], Scalars]:
+            """The loop of steps for the layers that may learn now; asked again when a callback changed which."""
+            parameters = trainable(model)
+            if not parameters:
+                raise GraphError(
+                    "the model has no parameter that can learn: all layers are frozen, or none has weights"
+                )
+            training.use(rule, parameters, model.state.of_kind("trainable"))
+            scalars = Scalars(model, rule, penalties_of(parameters, penalty), mixing)
+            program = StepProgram(
+                model, training, chosen, in_steps, scalars, parameters, with_norm, wish.engine, low,
+                batch_size if accumulate > 1 else None,
+            )  # fmt: skip
+            programs[:] = [program]
+            return *program.loop(inputs, y, weighted, rows, size, full), scalars
+
+        if wish.check and stream is None:
+            expect_sound(model, chosen, learn, held_out if isinstance(held_out, tuple) else None, seed, wish.verbose)
+        loop, key, names, scalars = steps()
         judge = None
         if held_out is not None:
-            judge = evaluator(model, chosen, measures, *held_out, loop.report.engine)
+            judge = judge_of(model, chosen, measures, held_out, loop.report.engine, low)
+        if shelves or resumed is not None:
+            told = identity(
+                model, chosen, measures, scalars, given, engine=loop.report.engine, columns=names, seed=seed,
+                batch_size=size // accumulate, shuffle=wish.shuffle and not full, accumulate=accumulate,
+                precision=None if low is None else low.name, augment=None if mixing is None else mixing.config(),
+            )  # fmt: skip
+        if resumed is not None:
+            resumed.accept(told, hooks)
     except BaseException:
         vars(training).update(before)
         if undo is not None:
@@ -180,22 +255,48 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
     history = History(
         seed=seed, engine=loop.report.engine,
         settings={
-            "loss": chosen.name, "optimizer": rule.config(), "batch_size": size, "rows": rows,
-            "shuffle": wish.shuffle and not full,
+            "loss": chosen.name, "optimizer": rule.config(), "batch_size": size // accumulate,
+            "rows": None if stream and stream.rows is None else rows,
+            "shuffle": wish.shuffle and not full and (stream is None or stream.rows is not None),
             **({"regularizer": penalty.config()} if penalty is not None else {}),
+            **({"augment": mixing.config()} if mixing is not None else {}),
+            **({"precision": low.name} if low is not None else {}),
+            **({"accumulate": accumulate} if accumulate > 1 else {}),
         },
     )  # fmt: skip
-    if fresh:
+    if fresh and resumed is None:
         warn_of_equal_units(model)
-    course = Course(epochs, rows, size, full, wish.shuffle, words, names)
+    if resumed is not None:
+        if resumed.thaw(model, training):
+            loop, key, names, scalars = steps()
+        resumed.restore(model, training, scalars, loop.variables)
     paths = {v: path for path, v in model.state.items()}
-    runner = Runner(loop, data, arguments_of(scalars, model, words), course.spe, paths)
-    run = Run(model, training, runner, history, judge, in_steps, course, scalars, hooks)
+    numbers = arguments_of(scalars, model, words)
+    if stream is None:
+        course = Course(epochs, rows, size, full, wish.shuffle, words, names)
+        runner = Runner(loop, data, numbers, course.spe, paths)
+    else:
+        runner = stream.runner(
+            model, loop, inputs, y, chosen, outputs, numbers, paths, size, words, wish.shuffle,
+            (training.epochs, epochs + (training.epochs if resumed is None else resumed.facts["first"])),
+            lambda count: programs[0].short(inputs, y, weighted, size, count),
+        )  # fmt: skip
+        course = Course(epochs, rows, size, False, wish.shuffle, words, names, stream.pace)
+    run = Run(model, training, runner, history, judge, in_steps, course, scalars, hooks, steps)
+    run.began, run.identity, run.resumed = began, told, resumed
+    if resumed is not None:
+        resumed.begin(run)
+    elif training.unfinished is not None:
+        training.unfinished.continue_in(run)
+    training.unfinished = None
     try:
         run.go(training.paces.get(key), wish.verbose)
     finally:
+        runner.close()
+        if stream is not None:
+            history.settings.update(stream.settings())
         training.paces[key] = run.pace or 0.0
-        history.seconds = time.perf_counter() - began
+        history.seconds = run.seconds
         history.compile_seconds = loop.report.compile_seconds + loop.report.lower_seconds - compiled_before
         model.__dict__["history"] = history
     return history
@@ -210,14 +311,3 @@ def warn_of_equal_units(model: Module) -> None:
             'learn the same for ever: use init="auto" or another random start.',
             stacklevel=4,
         )
-
-
-def as_callbacks(callbacks: Any) -> list[Callback]:
-    """The callbacks, each an object; one alone is taken too."""
-    several = callbacks is None or isinstance(callbacks, list | tuple)
-    found = list(callbacks or ()) if several else [callbacks]
-    for hook in found:
-        if not isinstance(hook, Callback):
-            hint = " Write it with brackets." if isinstance(hook, type) else ""
-            raise DataError(f"callbacks are objects made from kj.callbacks.Callback, got {hook!r}.{hint}")
-    return found

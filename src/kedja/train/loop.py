@@ -13,6 +13,7 @@ import numpy as np
 
 from kedja.engines.engine import LOOP_STEPS, Loop, LoopResult
 from kedja.engines.reference import ReferenceLoop, run_graph
+from kedja.graph.dtypes import is_float
 from kedja.graph.node import Tensor
 from kedja.ops.random import fold_array, threefry
 
@@ -131,6 +132,13 @@ class Runner:
         self.spe = steps_per_epoch
         self.state: list[Any] = [v.raw for v in loop.variables]
 
+    def changed(self, loop: Loop, arguments: Sequence[Any]) -> Runner:
+        """The same data for other steps."""
+        return Runner(loop, self.data, arguments, self.spe, self.names)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def give(self, arguments: Sequence[Any]) -> None:
         """The numbers and the key of the steps to come, put where the loop wants them."""
         self.arguments = [self.loop.put(a) for a in arguments]
@@ -176,7 +184,7 @@ class Runner:
         found: list[tuple[Tensor, Any]] = []
 
         def look(node: Tensor, value: Any) -> None:
-            if not found and node.dtype.kind == "f" and not np.isfinite(value).all():
+            if not found and is_float(node.dtype) and not np.isfinite(value).all():
                 found.append((node, np.asarray(value)))
 
         values = dict(zip(self.loop.variables, state, strict=True))
@@ -199,19 +207,25 @@ class Runner:
 
 
 class Chunks:
-    """How many steps to run at a time: about a tenth of a second, whole epochs where an epoch is shorter than that."""
+    """How many steps to run at a time: about a tenth of a second, whole epochs where an epoch is shorter than that.
 
-    def __init__(self, spe: int, each_epoch: bool, pace: float | None) -> None:
-        self.spe, self.each_epoch, self.pace = spe, each_epoch, pace
+    `marks` are the numbers of steps after whose multiples somebody wants to be told; no chunk goes past one. They are
+    counted from the first step of all, of which `before` come before step 0 here.
+    """
+
+    def __init__(self, spe: int, marks: Sequence[int], pace: float | None) -> None:
+        self.spe, self.marks, self.pace, self.before = spe, list(marks), pace, 0
 
     def stop(self, start: int, end: int) -> int:
         """Where the chunk that begins at `start` ends; never across an epoch's end unless it then ends on one."""
         wanted = 16 if self.pace is None else int(CHUNK_SECONDS / max(self.pace, 1e-9))
         wanted = max(1, min(wanted, MOST_STEPS))
+        at = self.before + start
+        wanted = min([wanted, end - start, *(mark - at % mark for mark in self.marks)])
         left = self.spe - start % self.spe
-        if self.each_epoch or wanted <= left:
-            return min(start + min(wanted, left), end)
-        return min(start + left + (wanted - left) // self.spe * self.spe, end)
+        if wanted <= left:
+            return start + wanted
+        return start + left + (wanted - left) // self.spe * self.spe
 
     @contextmanager
     def timing(self, steps: int) -> Iterator[None]:

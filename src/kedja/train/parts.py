@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from kedja.data.batches import Batches
 from kedja.data.dataset import Dataset
+from kedja.data.source import Source
 from kedja.data.split import split_rows
 from kedja.data.weights import class_weights
 from kedja.errors import DataError
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
 from kedja.train.evaluation import as_inputs, as_targets
+from kedja.train.stream import streamed, warn_of_lost_classes
 
 __all__ = ["Part", "as_weights", "parted", "row_weights", "unpacked"]
 
@@ -48,10 +51,12 @@ Part = tuple[list[Array], Array, Array | None]  # inputs, targets, weights
 def parted(
     model: Module, inputs: list[Array], y: Array, weights: Array | None, validation: Any, seed: int, loss: Loss,
     outputs: tuple[int, ...],
-) -> tuple[Part, Part | None]:  # fmt: skip
+) -> tuple[Part, Part | Source | Batches | None]:  # fmt: skip
     """The rows to learn from, and those to validate on: a share of them, or others that were given."""
     if validation is None:
         return (inputs, y, weights), None
+    if (held_out := streamed(validation, what="validation")) is not None:
+        return (inputs, y, weights), held_out
     if isinstance(validation, Dataset) or (isinstance(validation, list | tuple) and len(validation) == 2):
         given_x, given_y = validation if isinstance(validation, list | tuple) else (validation, None)
         vx, vy = unpacked(given_x, given_y, model=model)
@@ -63,12 +68,25 @@ def parted(
             "validation is a share of the rows between 0 and 1, a pair (x, y) or a data set; "
             f"got {validation if isinstance(validation, int | float) else type(validation).__name__}"
         )
-    keep, held = split_rows(len(y), test=float(validation), seed=seed)
+    keep, held = cut(float(validation), len(y), seed)
+    warn_of_lost_classes(y[keep], y[held])
 
     def of(rows: Array) -> Part:
         return [a[rows] for a in inputs], y[rows], None if weights is None else weights[rows]
 
     return of(keep), of(held)
+
+
+def cut(share: float, rows: int, seed: int) -> tuple[Array, Array]:
+    """The rows to learn from and this share of them to validate on; the same for the same seed."""
+    keep, held = split_rows(rows, test=share, seed=seed)
+    return keep, held
+
+
+def learned_rows(validation: Any, rows: int, seed: int) -> Array | None:
+    """Which of the rows are learned from when `validation` is a share of them; None for all."""
+    share = isinstance(validation, float | np.floating) and 0 < validation < 1
+    return cut(float(validation), rows, seed)[0] if share else None
 
 
 def as_weights(weights: Any, rows: int) -> Array:

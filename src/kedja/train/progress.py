@@ -66,7 +66,7 @@ class progress:
         terminal = bool(self._stream and self._stream.isatty())
         if self._verbose == 2:
             self._mode = "epochs"
-        elif self._verbose != 0 and (terminal or _in_notebook()):
+        elif self._verbose != 0 and (terminal or in_notebook()):
             self._mode = "bar"
         elif self._verbose == 1:
             self._mode = "tenths"
@@ -99,6 +99,10 @@ class progress:
             self._tenths = steps_done * 10 // self.total_steps
             percent = f"{steps_done / self.total_steps:4.0%}"
             self._write("  ".join(filter(None, [percent, self._words(), _duration(self._clock() - self._start)])))
+
+    def wants(self) -> bool:
+        """Whether `update` would show something now: figures that cost something need not be worked out otherwise."""
+        return self._mode == "bar" and self._clock() >= self._next_draw
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -145,7 +149,7 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")  # a notebook has it loaded already; nothing else is worth loading it for
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and getattr(shell, "kernel", None) is not None
@@ -157,7 +161,7 @@ class _Screen(Protocol):
 
 
 def _open_screen(stream: TextIO) -> _Screen:
-    if _in_notebook():
+    if in_notebook():
         return _NotebookScreen()
     try:
         return _RichScreen(stream)

@@ -12,6 +12,7 @@ from kedja.nn.layers.layer import Layer
 from kedja.nn.model import Module
 from kedja.nn.regularizers import Regularizer
 from kedja.optim import Optimizer
+from kedja.train.augment import Mixing
 
 __all__ = ["Given", "LayerScalars", "Scalars", "penalties_of"]
 
@@ -61,28 +62,30 @@ class Given(NamedTuple):
     optimizer: Optimizer
     penalties: list[tuple[Variable, Regularizer]]
     layers: dict[tuple[Layer, str], Tensor]
+    mixing: dict[str, Tensor]  # of what mixes examples with each other
 
 
 class Scalars:
     """Collects the numbers once, makes placeholders for them, and reads their present values before every run."""
 
     def __init__(
-        self, model: Module, optimizer: Optimizer, penalties: Sequence[tuple[Variable, Regularizer]] = ()
+        self, model: Module, optimizer: Optimizer, penalties: Sequence[tuple[Variable, Regularizer]] = (),
+        mixing: Mixing | None = None,
     ) -> None:  # fmt: skip
         self.optimizer, self.penalties = optimizer, list(penalties)
         self.regularizers = list({id(r): r for _, r in self.penalties}.values())
-        self.layers = LayerScalars(model)
+        self.layers, self.mixing = LayerScalars(model), mixing
 
     @property
     def names(self) -> list[str]:
         """What each number is called, in order."""
         of_penalties = [f"{type(r).__name__}.{n}" for r in self.regularizers for n in r.scalars]
-        return [*self.optimizer.scalars, *of_penalties, *self.layers.names]
+        return [*self.optimizer.scalars, *of_penalties, *self._mixing(), *self.layers.names]
 
     def values(self) -> list[float]:
         """What each number is now, in order."""
         of_penalties = [v for r in self.regularizers for v in r.scalar_values()]
-        return [*self.optimizer.scalar_values(), *of_penalties, *self.layers.values()]
+        return [*self.optimizer.scalar_values(), *of_penalties, *self._mixing().values(), *self.layers.values()]
 
     def placeholders(self, dtype: Any) -> list[Tensor]:
         """An input node for each."""
@@ -98,10 +101,15 @@ class Scalars:
 
         optimizer = self.optimizer.with_scalars(take(len(self.optimizer.scalars)))
         made = {id(r): r.with_scalars(take(len(r.scalars))) for r in self.regularizers}
-        return Given(optimizer, [(p, made[id(r)]) for p, r in self.penalties], self.layers.given(rest))
+        mixing = dict(zip(self._mixing(), take(len(self._mixing())), strict=True))
+        return Given(optimizer, [(p, made[id(r)]) for p, r in self.penalties], self.layers.given(rest), mixing)
 
     def structure(self) -> tuple[Any, ...]:
         """What the program depends on: everything but the numbers."""
         number = {id(r): i for i, r in enumerate(self.regularizers)}
         penalties = tuple((id(p), type(r), r.scalars, number[id(r)]) for p, r in self.penalties)
-        return self.optimizer.structure(), penalties, tuple(self.layers.names)
+        mixing = None if self.mixing is None else self.mixing.structure()
+        return self.optimizer.structure(), penalties, tuple(self.layers.names), mixing
+
+    def _mixing(self) -> dict[str, float]:
+        return {} if self.mixing is None else {n: float(getattr(self.mixing, n)) for n in self.mixing.scalars}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kedja.diff import grad
 from kedja.errors import DataError
-from kedja.graph.node import Tensor, placeholder
+from kedja.graph.dtypes import DType
+from kedja.graph.node import Tensor, placeholder, tensor
 from kedja.graph.trace import Graph, trace
 from kedja.graph.variables import State, Variable
 from kedja.nn.layers import Denormalize
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
+from kedja.nn.precision import forward
 from kedja.ops import cast, expand_dims, mean, random, sqrt, square, where
 from kedja.ops import sum as total
+from kedja.train.accumulation import added_up
+from kedja.train.augment import blended
 from kedja.train.metrics import Metric, Whole, link_of
 from kedja.train.scalars import LayerScalars, Scalars
 
@@ -74,9 +78,14 @@ def _unpacked(batch: Batch, nodes: Sequence[Tensor], dtype: Any) -> tuple[list[T
 def _averages(each: Sequence[Tensor], weight: Tensor | None) -> list[Tensor]:
     if weight is None:
         return [mean(e) if e.ndim == 1 else mean(e, 0) for e in each]
-    whole = total(weight)
-    whole = where(whole == 0, 1.0, whole)  # a batch of rows that all weigh nothing teaches nothing
+    whole = _whole(weight)
     return [_weighed(e, weight) / cast(whole, e.dtype) for e in each]
+
+
+def _whole(weight: Tensor) -> Tensor:
+    """Σw, or 1 where that is 0: a batch of rows that all weigh nothing teaches nothing."""
+    whole = total(weight)
+    return where(whole == 0, 1.0, whole)
 
 
 def _weighed(each: Tensor, weight: Tensor) -> Tensor:
@@ -87,43 +96,84 @@ def _weighed(each: Tensor, weight: Tensor) -> Tensor:
 
 def training_graph(
     model: Module, loss: Loss, scalars: Scalars, memory: State, metrics: Sequence[Metric], batch: Batch,
-    parameters: Mapping[str, Variable], with_norm: bool = False,
+    parameters: Mapping[str, Variable], with_norm: bool = False, low: DType | None = None, micro: int | None = None,
 ) -> Graph:  # fmt: skip
     """Forward, backward and update. Inputs: the batch, the numbers in `scalars`, the key of the run.
 
-    Outputs: what `columns` names.
+    `low`: the type that forward and backward compute in, where it is not that of the weights. `micro`: how many rows
+    they take at a time, where that is not all of the batch. Outputs: what `columns` names.
     """
     nodes = batch.placeholders()
     dtype = next(iter(parameters.values())).dtype
     numbers = scalars.placeholders(dtype)
     key = placeholder((2,), "uint32", "key")
+    wanted = list(parameters.values())
 
     def step(*inputs: Tensor) -> list[Tensor]:
         xs, t, weight = _unpacked(batch, inputs[: len(nodes)], dtype)
         given = scalars.given(inputs[len(nodes) : -1])
         here = random.fold(inputs[-1], memory["optimizer.steps"])
-        y = model(*xs, training=True, key=here, scalars=given.layers)
-        each = losses_of(model, loss, t, y)
-        link = link_of(y, loss.name)
-        values = _averages([each, *(m.per_example(t, y, link) for m in metrics)], weight)
-        aim = values[0]
-        if loss.reduction == "sum":
-            aim = total(each if weight is None else each * weight)
-        found = [aim, *values[1:]]
+
+        rows = [*xs, t]
+        if scalars.mixing is not None:  # then rows have a second target, and the part that the first one has
+            mixed = scalars.mixing.mix(xs, random.fold(here, "mixing"), **given.mixing)
+            rows, weight = mixed.rows(t, weight)
+
+        def measured(rows: Sequence[Tensor], key: Tensor) -> list[Tensor]:
+            y = forward(model, rows[: len(batch.x)], low, training=True, key=key, scalars=given.layers)
+            link = link_of(y, loss.name)
+            targets = rows[len(batch.x) :]
+
+            def each(figure: Callable[[Tensor], Tensor]) -> Tensor:
+                return figure(targets[0]) if len(targets) == 1 else blended(figure, *targets)
+
+            figures = [each(lambda t: losses_of(model, loss, t, y))]
+            return figures + [each(lambda t, m=m: m.per_example(t, y, link)) for m in metrics]  # type: ignore[misc]
+
+        penalties = [r.penalty(p) for p, r in given.penalties]
+        penalty = add_up(penalties) if penalties else None
+        if micro is None:
+            each, *others = measured(rows, here)
+            values = _averages([each, *others], weight)
+            if loss.reduction == "sum":
+                values[0] = total(each if weight is None else each * weight)
+            gradients = grad(values[0] if penalty is None else values[0] + penalty, wanted)
+        else:
+            values, gradients = _accumulated(measured, rows, weight, here, micro, wanted, loss.reduction == "sum")
+            if penalty is not None:
+                gradients = [g + p for g, p in zip(gradients, grad(penalty, wanted), strict=True)]
+        found = values
         if weight is not None and batch.weighted:
             found.append(total(weight))
-        penalties = [r.penalty(p) for p, r in given.penalties]
-        if penalties:
-            penalty = add_up(penalties)
+        if penalty is not None:
             found.append(penalty)
-            aim = aim + penalty
-        gradients = grad(aim, list(parameters.values()))
         if with_norm:
             found.append(sqrt(add_up([total(square(g)) for g in gradients])))
         given.optimizer.update(parameters, gradients, memory)
         return found
 
     return trace(step, [*nodes, *numbers, key])
+
+
+def _accumulated(
+    measured: Callable[[Sequence[Tensor], Tensor], list[Tensor]], rows: Sequence[Tensor],
+    weight: Tensor | None, key: Tensor, micro: int, wanted: Sequence[Tensor], summed: bool,
+) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+    """Averages over all rows (the loss their sum where it is `summed`) and gradients of the loss, by microbatches."""
+    arrays = [*rows] if weight is None else [*rows, weight]
+    whole = tensor(float(rows[0].shape[0])) if weight is None else _whole(weight)
+
+    def one(given: Sequence[Tensor], key: Tensor) -> list[Tensor]:
+        each = measured(given[: len(rows)], key)
+        sums = [total(e) if e.ndim == 1 else total(e, 0) for e in each] if weight is None else [
+            _weighed(e, given[-1]) for e in each
+        ]  # fmt: skip
+        return [*sums, *grad(sums[0] if summed else sums[0] / cast(whole, sums[0].dtype), wanted)]
+
+    ends = added_up(one, arrays, micro, key)
+    sums, gradients = ends[: -len(wanted)], ends[-len(wanted) :]
+    kept = 1 if summed else 0
+    return [*sums[:kept], *(s / cast(whole, s.dtype) for s in sums[kept:])], gradients
 
 
 def columns(graph: Graph, metrics: Sequence[Metric], batch: Batch, penalised: bool, with_norm: bool) -> list[str]:
@@ -141,7 +191,9 @@ def add_up(terms: Sequence[Tensor]) -> Tensor:
     return whole
 
 
-def evaluation_graph(model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch) -> Graph:
+def evaluation_graph(
+    model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch, low: DType | None = None
+) -> Graph:  # fmt: skip
     """Outputs of one batch: Σw, Σwℓ and Σw·metric, to be added up over batches, then the scores of `Whole` metrics.
 
     Statistics are not touched. Inputs: the batch, then the run-time numbers of the layers.
@@ -153,7 +205,7 @@ def evaluation_graph(model: Module, loss: Loss | None, metrics: Sequence[Metric]
 
     def step(*inputs: Tensor) -> list[Tensor]:
         xs, t, weight = _unpacked(batch, inputs[: len(nodes)], dtype)
-        y = model(*xs, training=False, scalars=scalars.given(inputs[len(nodes) :]))
+        y = forward(model, xs, low, training=False, scalars=scalars.given(inputs[len(nodes) :]))
         each = [losses_of(model, loss, t, y)] if loss is not None else []
         link = link_of(y, loss.name if loss is not None else None)
         each += [m.per_example(t, y, link) for m in metrics if not m.whole]

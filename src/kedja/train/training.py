@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from threading import Lock
 from typing import Any
 
@@ -13,7 +14,7 @@ from kedja.graph.variables import State, Variable
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
 from kedja.nn.regularizers import Regularizer
-from kedja.optim import Optimizer
+from kedja.optim import Minimizer, Optimizer
 from kedja.train.metrics import Metric
 
 __all__ = ["Training", "training_of"]
@@ -32,6 +33,7 @@ class Training:
         self.parameters: dict[str, Variable] = {}  # whose memory that is
         self.seed: int | None = None
         self.epochs = 0
+        self.unfinished: Any = None  # the epoch that the last run left in the middle, if it did
         self.loops: dict[Any, Loop] = {}
         self.paces: dict[Any, float] = {}
         self.programs: dict[Any, Any] = {}
@@ -47,16 +49,33 @@ class Training:
 
     def clear(self) -> None:
         """Forget progress and the optimiser's memory, in place: compiled programs stay."""
-        self.epochs = 0
+        self.epochs, self.unfinished = 0, None
         for variable in self.memory.values():
             variable.store(np.zeros(variable.shape, variable.dtype))
 
-    def use(self, optimizer: Optimizer, parameters: dict[str, Variable]) -> None:
-        """Take an optimiser; its memory is kept when it is of the same kind as before, for the same parameters."""
+    def use(
+        self, optimizer: Optimizer, parameters: dict[str, Variable], known: Collection[str] | None = None
+    ) -> None:  # fmt: skip
+        """Take an optimiser; its memory is kept when it is of the same kind as before, for the same parameters.
+
+        `known`: the paths of all parameters of the model, of frozen ones too, which `layer_rates` may name.
+        """
+        known = parameters if known is None else known
+        optimizer.expect_layers(known)
         same = self.optimizer is not None and self.optimizer.remembered() == optimizer.remembered()
         if not (same and all(self.parameters.get(path) is p for path, p in parameters.items())):
-            self.memory, self.parameters = optimizer.make_slots(parameters), dict(parameters)
-            self.loops = {}
+            own = {path: p for path, p in parameters.items() if self.parameters.get(path) is p}
+            new = {path: p for path, p in parameters.items() if path not in self.parameters}
+            if same and own and len(own) + len(new) == len(parameters) and not isinstance(optimizer, Minimizer):
+                # Layers set free: the others keep what the optimiser knows about them, and their programs.
+                step = int(np.asarray(self.memory["optimizer.steps"].raw))
+                for name, variable in optimizer.make_slots(new, known, since=step).items():
+                    if name not in self.memory:
+                        self.memory.add(name, variable)
+                self.parameters.update(new)
+            else:
+                self.memory, self.parameters = optimizer.make_slots(parameters, known), dict(parameters)
+                self.loops = {}
         self.optimizer = optimizer
 
 

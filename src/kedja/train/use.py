@@ -13,13 +13,25 @@ from kedja.graph.node import bind
 from kedja.nn import losses
 from kedja.nn.layers.layer import fresh_seed
 from kedja.nn.model import Module
+from kedja.nn.precision import check_precision
 from kedja.ops.random import key_words
 from kedja.optim import averaged
 from kedja.optim import get as get_optimizer
-from kedja.train.evaluation import as_inputs, as_targets, decide, evaluator, output_shape, predict, probabilities
+from kedja.train.evaluation import (
+    as_inputs,
+    as_targets,
+    decide,
+    evaluator,
+    model_dtype,
+    output_shape,
+    predict,
+    probabilities,
+)
 from kedja.train.fit import fit
 from kedja.train.metrics import get_all
 from kedja.train.parts import as_weights, unpacked
+from kedja.train.stream import streamed, weights_of
+from kedja.train.streamed_use import StreamEvaluator, predict_stream
 from kedja.train.training import training_of
 
 __all__: list[str] = []
@@ -43,9 +55,11 @@ def _compile(model: Module, *, loss: Any = None, optimizer: Any = None, metrics:
 
 def _evaluate(
     model: Module, x: Any, y: Any = None, *, loss: Any = None, metrics: Any = None, sample_weight: Any = None,
-    engine: str | Engine = "auto",
+    engine: str | Engine = "auto", precision: Any = None,
 ) -> dict[str, float]:  # fmt: skip
     """The mean loss and metrics over x and y (or a data set), exact for any number of rows.
+
+    `precision="bfloat16"` computes the model in bfloat16; by default it is computed in the type of its weights.
 
     >>> import kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(1, init="zeros")]).build((None, 2))
@@ -54,25 +68,36 @@ def _evaluate(
     """
     training = training_of(model)
     model.expect_weights()
+    chosen = losses.get(loss) if loss is not None else training.loss
+    if (data := streamed(x, y)) is not None:
+        measures = get_all(metrics) if metrics is not None else training.metrics
+        if chosen is None and not measures:
+            raise DataError("evaluate needs a loss or metrics: fit the model, or give loss=... or metrics=[...]")
+        weights = weights_of(data, sample_weight, None)
+        low = check_precision(precision, model_dtype(model))
+        return StreamEvaluator(model, chosen, measures, data, engine, low, weights)()
     x, y = unpacked(x, y, model=model)
     inputs = as_inputs(model, x)
-    chosen = losses.get(loss) if loss is not None else training.loss
     targets = as_targets(model, y, len(inputs[0]), chosen, output_shape(model, inputs))
     weights = None if sample_weight is None else as_weights(sample_weight, len(targets)).astype(inputs[0].dtype)
     measures = get_all(metrics) if metrics is not None else training.metrics
     if chosen is None and not measures:
         raise DataError("evaluate needs a loss or metrics: fit the model, or give loss=... or metrics=[...]")
-    return evaluator(model, chosen, measures, inputs, targets, weights, engine)()
+    low = check_precision(precision, model_dtype(model))
+    return evaluator(model, chosen, measures, inputs, targets, weights, engine, low)()
 
 
-def _predict(model: Module, x: Any, *, engine: str | Engine = "auto") -> Any:
-    """The raw output of the model for every row of x, as an array.
+def _predict(model: Module, x: Any, *, engine: str | Engine = "auto", precision: Any = None) -> Any:
+    """The raw output of the model for every row of x, as an array. `precision` as in `evaluate`.
 
     >>> import kedja as kj
     >>> kj.Sequential([kj.nn.Dense(2, init="zeros")]).build((None, 3)).predict([[1.0, 2.0, 3.0]]).tolist()
     [[0.0, 0.0]]
     """
-    return predict(model, x, engine, training_of(model).programs)
+    programs = training_of(model).programs
+    if (data := streamed(x)) is not None:
+        return predict_stream(model, data, engine, programs, check_precision(precision, model_dtype(model)))
+    return predict(model, x, engine, programs, precision)
 
 
 def _predict_proba(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:

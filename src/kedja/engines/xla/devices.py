@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 
-__all__ = ["device", "exact_types", "put", "put_all"]
+__all__ = ["device", "exact_types", "put"]
 
 
 def exact_types() -> AbstractContextManager[Any]:
@@ -27,9 +26,3 @@ def put(array: Any) -> Any:
     if isinstance(array, jax.Array):
         return array
     return jax.device_put(array, device())
-
-
-def put_all(arrays: Sequence[Any]) -> list[Any]:
-    """Arrays that are not on the device yet, brought there at once: what it costs is the call."""
-    laid: list[Any] = jax.device_put(list(arrays), device())
-    return laid

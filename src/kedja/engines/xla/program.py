@@ -18,7 +18,7 @@ from jax import lax
 
 from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes, table_of
 from kedja.engines.xla.cache import executable
-from kedja.engines.xla.devices import exact_types, put, put_all
+from kedja.engines.xla.devices import exact_types, put
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
@@ -142,9 +142,11 @@ class XLALoop:
         with exact_types():
             return put(array)
 
-    def _steps(
-        self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, table: Any, start: Any, stop: Any
-    ) -> Any:
+    def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any) -> Any:
+        start, stop = limits[0], limits[1]
+        width, dtype = table_of(self.graph)
+        table = jnp.zeros((LOOP_STEPS, width), dtype)
+
         def step(carry: Any) -> Any:
             i, values, rows, _ = carry
             new, outputs = self._lowered(values, constants, [*self._batch(data, order, i), *arguments])
@@ -152,14 +154,14 @@ class XLALoop:
             for at, value in zip(self._targets, new, strict=True):
                 values[at] = value
             row = jnp.concatenate([o.astype(rows.dtype).reshape(-1) for o in outputs])
-            rows = lax.dynamic_update_slice(rows, row[None], (i, jnp.zeros((), i.dtype)))
+            rows = lax.dynamic_update_slice(rows, row[None], (i - start, jnp.zeros((), i.dtype)))
             return i + np.asarray(1, i.dtype), tuple(values), rows, lax.is_finite(outputs[0])
 
         begun = (start, tuple(state), table, jnp.asarray(True))
         i, values, rows, finite = lax.while_loop(lambda c: (c[0] < stop) & c[3], step, begun)
         for at in self._trainable:
             finite = finite & jnp.all(lax.is_finite(values[at]))
-        return i, values, rows, finite
+        return jnp.stack([i, finite.astype(i.dtype)]), values, rows
 
     def _batch(self, data: Any, order: Any, i: Any) -> list[Any]:
         if not self.ordered:
@@ -172,20 +174,24 @@ class XLALoop:
     def run(
         self, state: Sequence[Any], data: Sequence[Any], order: Any, arguments: Sequence[Any], start: int, stop: int
     ) -> LoopResult:
+        if stop - start > LOOP_STEPS:  # more than the table has rows
+            first = self.run(state, data, order, arguments, start, start + LOOP_STEPS)
+            if not first.finite:
+                return first
+            rest = self.run(first.state, data, order, arguments, first.done, stop)
+            return LoopResult(rest.state, np.concatenate([first.outputs, rest.outputs]), rest.done, rest.finite)
         with exact_types():
-            capacity = order.shape[0] if self.ordered else LOOP_STEPS
-            width, dtype = table_of(self.graph)
-            table, first, last = put_all([np.zeros((capacity, width), dtype), np.int32(start), np.int32(stop)])
             args = (
                 [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
-                put(order) if self.ordered else (), [put(a) for a in arguments], table, first, last,
+                put(order) if self.ordered else (), [put(a) for a in arguments],
+                put(np.array([start, stop], np.int32)),
             )  # fmt: skip
             key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
             if key not in self._programs:
-                self._programs[key] = Compiled(self._steps, args, self.report, donate_argnums=(5,))
-            done, values, rows, finite = self._programs[key](*args)
-            done = int(done)
-            return LoopResult(list(values), np.asarray(rows)[start:done], done, bool(finite))
+                self._programs[key] = Compiled(self._steps, args, self.report)
+            status, values, rows = self._programs[key](*args)
+            done, finite = np.asarray(status).tolist()
+            return LoopResult(list(values), np.asarray(rows)[: done - start], done, bool(finite))
 
 
 class XLAEngine:

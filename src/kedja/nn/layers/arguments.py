@@ -22,6 +22,7 @@ ELSEWHERE = {
     "forward": "a layer is called: net(x)",
     "load_state_dict": "kedja spells it set_weights(arrays)",
     "named_parameters": "kedja spells it .state.items()",
+    "requires_grad_": "a layer is frozen by layer.trainable = False, a model up to a layer by net.freeze(upto=name)",
     "score": 'kedja spells it evaluate(x, y, metrics=["accuracy"])',
     "state_dict": "kedja spells it .state, or get_weights() for copies",
     "to": "arrays go to the device of the engine by themselves; dtype= is given when the model is made",

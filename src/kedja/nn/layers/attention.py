@@ -100,6 +100,11 @@ class MultiHeadAttention(Layer):
         self.use_bias, self.causal, self.dropout, self.return_weights = use_bias, causal, dropout, return_weights
         self.init, self.bias_init, self.regularizer, self.constraint = init, bias_init, regularizer, constraint
 
+    @property
+    def gives(self) -> int | None:  # type: ignore[override]
+        """The output and the weights, with `return_weights`; else one tensor."""
+        return 2 if self.return_weights else None
+
     def build(self, x: Shape, memory: Shape | None = None, *others: Shape) -> None:
         memory = x if memory is None else memory
         self._expect_sequences(x, memory)

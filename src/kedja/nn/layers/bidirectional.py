@@ -50,6 +50,11 @@ class Bidirectional(Layer):
         self.forwards = layer
         self.backwards = type(layer)(**{**layer._arguments, "reverse": not layer.reverse})
 
+    @property
+    def gives(self) -> int | None:  # type: ignore[override]
+        """The merged output and the states of both, with `return_state`; else one tensor."""
+        return 1 + 2 * self.forwards.states if self.forwards.return_state else None
+
     def build(self, x: Shape, *others: Shape) -> None:
         self.forwards.expect_sequences(x)
 

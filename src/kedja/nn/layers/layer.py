@@ -16,7 +16,7 @@ from kedja.errors import GraphError, KedjaError, ShapeError
 from kedja.graph.dtypes import as_array, as_dtype, get_default_dtype, is_float
 from kedja.graph.node import Array, Tensor, tensor
 from kedja.graph.scope import Source, borrow, caller
-from kedja.graph.variables import Parameter, State, Variable
+from kedja.graph.variables import Drawn, Parameter, State, Variable
 from kedja.nn import constraints, initializers, regularizers
 from kedja.nn.layers.arguments import ELSEWHERE, expect_inputs, made, remembering
 from kedja.nn.layers.call import Call, calls
@@ -25,6 +25,7 @@ from kedja.ops import cast, random
 __all__ = ["Layer", "trainable"]
 
 
+LARGE = 4096  # numbers of a parameter, from which on they are drawn when they are first read
 LAYERS: dict[str, type[Layer]] = {}
 """Every layer class by name: what a saved architecture is made again from."""
 
@@ -48,6 +49,7 @@ class Layer:
     """
 
     scalars: tuple[str, ...] = ()  # attributes that are run-time numbers: changing one compiles nothing again
+    gives: int | None = None  # how many tensors a call returns, as a tuple; None: one tensor, and no tuple
     couples_rows = False  # whether in training the output for a row depends on the other rows of the batch
     _arguments: dict[str, Any]
 
@@ -109,7 +111,7 @@ class Layer:
     def _path_of(self, name: str) -> str:
         return f"{calls.now.path}.{name}" if calls.now.path else name
 
-    def _drawn(self, name: str, shape: tuple[int, ...], initializer: Any) -> Array:
+    def _drawn(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
         seed = calls.now.seed
         if seed is None:
             seed = random.key_words(fresh_seed())
@@ -117,9 +119,14 @@ class Layer:
             seed, self._path_of(name), initializer, shape, self.dtype or calls.now.dtype or get_default_dtype()
         )
 
-    def _start(self, seed: Array, path: str, initializer: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    def _start(self, seed: Array, path: str, initializer: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """The starting values; of a large parameter a promise, so that a network can be looked at, or take over weights
+        from a file, without any of its own being drawn."""
         how = initializers.get(initializer, getattr(self, "activation_name", None))
-        return how(random.fold_array(seed, path), shape, dtype)
+        key = random.fold_array(seed, path)
+        if how.waits and np.prod(shape) >= LARGE:
+            return Drawn(shape, np.dtype(dtype), lambda: how(key, shape, dtype))
+        return how(key, shape, dtype)
 
     def redraw(self, seed: int) -> None:
         """New starting values for every parameter here and inside, as if built with this seed."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from kedja.errors import DataError, ShapeError
 
-__all__ = ["Number", "as_momentum", "as_rate", "as_rate_or_none", "as_spread", "whole"]
+__all__ = ["Number", "as_momentum", "as_number", "as_rate", "as_rate_or_none", "as_spread", "whole"]
 
 
 class Number:
@@ -57,6 +57,14 @@ def as_rate(what: str, value: Any) -> float:
         elif 1 < number <= 100:
             hint = f" For {number:g} % write {number / 100:g}."
         raise DataError(f"{what} is the probability of dropping, at least 0 and below 1; got {value!r}.{hint}")
+    return number
+
+
+def as_number(what: str, value: Any) -> float:
+    """Any finite number."""
+    number = _real(value)
+    if not math.isfinite(number):
+        raise DataError(f"{what} is a finite number; got {value!r}")
     return number
 
 

@@ -63,6 +63,11 @@ class Recurrent(Layer):
         self.regularizer, self.constraint = regularizer, constraint
         self.n_in = -1
 
+    @property
+    def gives(self) -> int | None:  # type: ignore[override]
+        """The output and the states, with `return_state`; else one tensor."""
+        return 1 + self.states if self.return_state else None
+
     def build(self, x: Shape, *others: Shape) -> None:
         self.expect_sequences(x)
         self.n_in = x[-1]

@@ -1,7 +1,4 @@
-"""What a person can hang into a run: things that are told after every epoch how it goes, and may stop or change it.
-
-With a callback the compiled loop comes back at every epoch's end; without one it does not.
-"""
+"""Callbacks that watch one figure: stopping early, lowering the rate on a plateau, stopping at a small gradient."""
 
 from __future__ import annotations
 
@@ -11,41 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kedja.elsewhere import Answering, missing
 from kedja.errors import DataError, one_of
 from kedja.optim.schedules import Schedule
+from kedja.train.callbacks.callback import Callback
 from kedja.train.history import larger_is_better
+from kedja.train.kept import Kept
 
 if TYPE_CHECKING:
     from kedja.train.run import Run
 
-__all__ = ["Callback", "EarlyStopping", "ReduceOnPlateau", "StopOnGradient"]
+__all__ = ["EarlyStopping", "ReduceOnPlateau", "StopOnGradient"]
 
-
-class Callback(Answering):
-    """The base: override what you need. `run` has the model, the history, the optimiser, and `run.stop(reason)`.
-
-    >>> import kedja as kj
-    >>> class Watch(kj.callbacks.Callback):
-    ...     def after_epoch(self, run, epoch, figures):
-    ...         if figures["loss"] < 0.5:
-    ...             run.stop("low enough")
-    >>> x, y = kj.data.load("xor")
-    >>> net = kj.Sequential([kj.nn.Dense(1)])
-    >>> net.fit(x, y, loss="mse", optimizer=kj.optim.SGD(0.1), epochs=99, callbacks=[Watch()], seed=1).stopped
-    'low enough'
-    """
-
-    needs: tuple[str, ...] = ()  # figures that are worked out only when somebody asks: "gradient_norm"
-
-    def before_fit(self, run: Run) -> None:
-        """The run is about to begin."""
-
-    def after_epoch(self, run: Run, epoch: int, figures: Mapping[str, float]) -> None:
-        """An epoch is done: its number, counted over all calls of `fit`, and what was measured in it."""
-
-    def after_fit(self, run: Run) -> None:
-        """The run is over, whatever ended it: its length, a stop, Ctrl-C, a number that was not finite, an error."""
+KEPT = "kept."  # how the best weights are called in what is remembered
 
 
 class _Watching(Callback):
@@ -64,12 +38,23 @@ class _Watching(Callback):
     def before_fit(self, run: Run) -> None:
         self.best, self.best_epoch, self.waited = math.nan, 0, 0
 
+    def memory(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        self.best, self.best_epoch = float(memory["best"]), int(memory["best_epoch"])
+        self.waited = int(memory["waited"])
+
     def watched(self, figures: Mapping[str, float]) -> str:
         """The figure's name: the one asked for, else the validation loss, else the loss."""
         name = self.monitor or ("val_loss" if "val_loss" in figures else "loss")
         if name not in figures:
             raise one_of(f"figure for {type(self).__name__}", name, figures)
         return name
+
+    def unmeasured(self, run: Run, figures: Mapping[str, float]) -> bool:
+        """Whether the figure is one that is measured now and then, and not in this epoch."""
+        return self.monitor is not None and self.monitor not in figures and self.monitor in run.history
 
     def improved(self, epoch: int, figures: Mapping[str, float]) -> bool:
         """Whether the figure got better than ever before, and by more than the tolerance; else one epoch was waited."""
@@ -87,7 +72,9 @@ class EarlyStopping(_Watching):
     """Stop when a figure has not got better for `patience` epochs, and go back to the weights of its best epoch.
 
     By default the figure is the validation loss, or the loss where nothing is validated ("the loss stops falling").
-    An improvement is more than `tolerance`. The best weights come back whatever ended the run, unless `restore=False`.
+    An improvement is more than `tolerance`. The best weights come back whatever ended the run (patience, the last
+    epoch, Ctrl-C, a number that is not finite, an error in another callback), and with them the statistics of layers
+    and the optimiser's memory of that epoch; the count of epochs goes on. Not with `restore=False`.
     Source: scope 4.8, 5; Prechelt 1998.
 
     >>> import kedja as kj
@@ -99,6 +86,8 @@ class EarlyStopping(_Watching):
     'loss was no better for 3 epochs (best 0.2... in epoch ...); its weights were restored'
     """
 
+    hindsight = True
+
     def __init__(
         self, monitor: str | None = None, patience: int = 5, tolerance: float = 0.0, restore: bool = True
     ) -> None:  # fmt: skip
@@ -107,21 +96,33 @@ class EarlyStopping(_Watching):
 
     def before_fit(self, run: Run) -> None:
         super().before_fit(run)
-        self.state = run.model.state  # looked up once: it takes longer than a small network's epoch
-        self.kept: dict[str, Any] | None = None
+        self.variables = run.variables
+        self.kept: Kept | None = None
 
     def after_epoch(self, run: Run, epoch: int, figures: Mapping[str, float]) -> None:
+        if self.unmeasured(run, figures):
+            return
         if self.improved(epoch, figures):
-            self.kept = self.state.snapshot() if self.restore else None
+            self.kept = run.keep() if self.restore else None
         elif self.waited > max(self.patience - 1, 0):
             name = self.watched(figures)
             kept = "; its weights were restored" if self.restore else ""
             waited = f"{self.patience} epoch{'s' if self.patience != 1 else ''}"
             run.stop(f"{name} was no better for {waited} (best {self.best:.4g} in epoch {self.best_epoch}){kept}")
 
+    def memory(self) -> dict[str, Any]:
+        kept = {} if self.kept is None else {KEPT + path: array for path, array in self.kept.arrays().items()}
+        return super().memory() | kept
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        super().recall(memory)
+        kept = {name.removeprefix(KEPT): array for name, array in memory.items() if name.startswith(KEPT)}
+        self.kept = Kept.of(self.variables(), kept) if kept and self.restore else None
+
     def after_fit(self, run: Run) -> None:
-        if self.kept is not None and (self.waited or run.broken):
-            self.state.restore(self.kept)
+        if self.kept is not None:
+            self.kept.restore()
+            self.kept = None
 
 
 class StopOnGradient(Callback):
@@ -136,6 +137,7 @@ class StopOnGradient(Callback):
     """
 
     needs = ("gradient_norm",)
+    hindsight = True
 
     def __init__(self, below: float = 1e-5) -> None:
         if isinstance(below, bool) or not isinstance(below, int | float) or not 0 < below < math.inf:
@@ -161,6 +163,8 @@ class ReduceOnPlateau(_Watching):
     True
     """
 
+    hindsight = True
+
     def __init__(
         self, monitor: str | None = None, factor: float = 0.1, patience: int = 5, tolerance: float = 1e-4,
         least: float = 0.0,
@@ -177,13 +181,10 @@ class ReduceOnPlateau(_Watching):
                 "ReduceOnPlateau: the learning rate follows a schedule already. "
                 "Give the optimiser a number, or leave the callback out."
             )
-        self.begun = run.optimizer.learning_rate
 
     def after_epoch(self, run: Run, epoch: int, figures: Mapping[str, float]) -> None:
-        if not self.improved(epoch, figures) and self.waited > max(self.patience - 1, 0):
+        if self.unmeasured(run, figures) or self.improved(epoch, figures):
+            return
+        if self.waited > max(self.patience - 1, 0):
             run.optimizer.learning_rate = max(run.optimizer.learning_rate * self.factor, self.least)
             self.waited = 0
-
-
-def __getattr__(name: str) -> Any:
-    raise missing(__name__, name, __all__)
