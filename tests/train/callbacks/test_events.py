@@ -87,7 +87,7 @@ def test_chunks_end_where_a_cadence_asks_and_nowhere_else(monkeypatch):
     calls = []
     plain = loop.Runner.run
     monkeypatch.setattr(loop.Runner, "run", lambda *a: (calls.append(a[3:]), plain(*a))[1])
-    net, _ = fitted(epochs=1)  # from which the pace is known
+    _, _ = fitted(epochs=1)  # from which the pace is known
     for every, expected in [("5 epochs", [(0, 16), (16, 36), (36, 40)]), (None, [(0, 40)]), (6, None)]:
         calls.clear()
         other, _ = fitted(epochs=1)
@@ -223,7 +223,7 @@ def test_freezing_in_the_middle_of_an_epoch():
         if event == "step" and number >= 2:
             seen.append(run.model.layers[0].kernel.numpy().tobytes())
 
-    net, history = fitted([Tell("step", freeze)], epochs=3, regularizer="l2")
+    _, history = fitted([Tell("step", freeze)], epochs=3, regularizer="l2")
     assert len(set(seen)) == 1 and len(history) == 3 and np.isfinite(history["loss"]).all()
     assert history.steps == 12 and history["loss"][2] < history["loss"][0]
 
