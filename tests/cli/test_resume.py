@@ -52,6 +52,7 @@ def told(run):
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     info = json.loads((run / "model.json").read_text(encoding="utf-8"))
     config["data"].pop("from_run"), info["info"]["source"].pop("from_run")
+    info.pop("sha256", None)  # of the text with the name in it
     page = (run / "report.html").read_text(encoding="utf-8")
     pictures = sorted(line for line in page.splitlines() if "<path" in line or "<svg" in line)
     parts = {k: config[k] for k in ("status", "results", "options", "repeat", "data")}

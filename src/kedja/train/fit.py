@@ -218,7 +218,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             parameters = trainable(model)
             if not parameters:
                 raise GraphError(
-                    "the model has no parameter that can learn: all layers are frozen, or none has weights"
+                    "the model has no parameter that can learn: every layer is frozen, or none has weights"
                 )
             training.use(rule, parameters, model.state.of_kind("trainable"))
             scalars = Scalars(model, rule, penalties_of(parameters, penalty), mixing)
