@@ -27,6 +27,8 @@ LENT: dict[str, dict[str, str]] = {
             "kedja.train.use",
         ),
         **dict.fromkeys(("freeze", "unfreeze", "with_head"), "kedja.nn.transfer"),
+        "load_weights": "kedja.formats.weights",
+        "preprocess": "kedja.zoo.preprocessing",
         "save": "kedja.formats.state",
         "training_memory": "kedja.train.memory",
     },

@@ -28,6 +28,7 @@ kedja {__version__}: neural networks in which everything can be seen. Things to 
   kedja predict RUN FILE.csv               ask a trained network about new rows
   kedja data                               the data sets that are there
   kedja derive "x**2 * sin(x)" --at 2      a derivative, rule by rule
+  kedja explain heatmap RUN PHOTO          what in a picture speaks for its class
 
 kedja --help lists every command, kedja train --help its options."""
 

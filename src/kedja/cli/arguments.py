@@ -17,7 +17,9 @@ COMMANDS = {
     "evaluate": "how good a trained network is, on held-out rows or on another file",
     "predict": "what a trained network says of the rows of a file",
     "data": "the data sets that are there, or one of them",
+    "export": "a trained network as a file for other programs",
     "derive": "the derivative of a formula, rule by rule",
+    "explain": "why a trained network answers as it does: heatmap",
     "course": "the notebooks of the course, listed or written into a folder",
 }
 ALL = "all"  # the batch size that means all rows at once
@@ -85,14 +87,19 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     _evaluate(commands["evaluate"])
     _predict(commands["predict"])
     commands["data"].add_argument("name", nargs="?", metavar="NAME", help="show this data set")
+    _export(commands["export"])
     _derive(commands["derive"])
+    _explain(commands["explain"])
     _course(commands["course"])
     return parser, commands
 
 
 def _train(parser: Parser) -> None:
     parser.add_argument(
-        "data", nargs="?", metavar="DATA", help="a data set (kedja data lists them) or a CSV file with a header"
+        "data",
+        nargs="?",
+        metavar="DATA",
+        help="a data set (kedja data lists them), a CSV file with a header, or a folder of images, one folder a class",
     )
     of_file = parser.add_argument_group("a file")
     of_file.add_argument("--target", metavar="COLUMN", help="the column to predict")
@@ -103,6 +110,12 @@ def _train(parser: Parser) -> None:
     net.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="units of the hidden layers; 0 for none")
     net.add_argument("--activation", metavar="NAME", help="of the hidden layers: sigmoid, tanh, relu, …")
     net.add_argument("--loss", default="auto", metavar="NAME", help="auto, cross_entropy, mse, …")
+    images = parser.add_argument_group("a folder of images")
+    images.add_argument("--model", metavar="NAME", help="a network of kj.zoo (default: small_resnet)")
+    images.add_argument("--weights", metavar="FROM", help="imagenet, a file, or an address with #sha256=…")
+    images.add_argument("--freeze", action="store_true", help="hold all but the new head; features are worked out once")
+    images.add_argument("--unfreeze", metavar="LAYER", help="set the layers from this one on free, or the last -N")
+    images.add_argument("--image-size", type=_whole, metavar="N", help="pixels on a side (default: the network's own)")
     course = parser.add_argument_group("the training")
     course.add_argument("--optimizer", metavar="NAME", help="adam, sgd, momentum, gd")
     course.add_argument("--learning-rate", type=_number, metavar="R", help="the step size")
@@ -137,15 +150,34 @@ def _resumes_alone(options: argparse.Namespace, parser: Parser) -> None:
 def _evaluate(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument(
-        "data", nargs="?", metavar="DATA", help="a data set or a CSV file (default: the rows held out in training)"
+        "data", nargs="?", metavar="DATA", help="a data set, a CSV file or a folder of images (default: those held out)"
     )
 
 
 def _predict(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder")
-    parser.add_argument("data", metavar="FILE", help="a CSV file (or a data set); its columns are found by name")
+    parser.add_argument("data", metavar="FILE", help="a CSV file (or a data set), an image, or a folder of images")
     parser.add_argument("--out", metavar="FILE", help="write here instead of printing; an existing file is kept")
     parser.add_argument("--proba", action="store_true", help="add the probability of every class")
+
+
+def _explain(parser: Parser) -> None:
+    parser.add_argument("what", metavar="WHAT", help="heatmap: which places of an image speak for its class")
+    parser.add_argument("run", metavar="RUN", help="a run folder, a saved model, or zoo:NAME")
+    parser.add_argument("image", metavar="IMAGE", help="a file: .png, .jpg, …")
+    parser.add_argument("--class", dest="classes", action="append", metavar="NAME", help="of this class; repeatable")
+    parser.add_argument("--top", type=_whole, metavar="N", help="of the N likeliest classes (default: the likeliest)")
+    parser.add_argument("--method", action="append", metavar="NAME", help="grad_cam, occlusion, …; may be repeated")
+    parser.add_argument("--layer", metavar="PATH", help="whose maps are weighed (default: the last with places)")
+    parser.add_argument("--invert", action="store_true", help="dark on light to light on dark, as for a scanned digit")
+    parser.add_argument("--language", metavar="CODE", help="explain in sv (Swedish), ro (Romanian) or en")
+    parser.add_argument("--out", metavar="FILE", help="the picture: .png, .svg or .pdf (default: heatmap-IMAGE.png)")
+
+
+def _export(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, or any model that was saved")
+    parser.add_argument("--format", required=True, metavar="NAME", help="onnx, safetensors, torch, numpy, python")
+    parser.add_argument("--out", metavar="FILE", help="write here (default: the name of the run); never over a file")
 
 
 def _course(parser: Parser) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from kedja.cli.folder import opened
-from kedja.cli.judge import judge, told
+from kedja.cli.judge import Judgement, judge, told
+from kedja.cli.picture_answers import evaluate as of_pictures
+from kedja.cli.picture_answers import learned_from_pictures
 from kedja.cli.rows import Rows, again, columns_of, parts, rows_for
 from kedja.errors import FormatError
 
@@ -22,6 +24,8 @@ NAME_WIDTH = 12
 
 def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the figures on the held-out rows, or on all rows of another file or data set."""
+    if learned_from_pictures(options.run):
+        return _tell(*of_pictures(options))
     net, about, info = opened(options.run)
     same = options.data is not None and options.data == about.source.get("set")
     if options.data is None or same:
@@ -31,11 +35,15 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         seen = rows.source.get("sha256", "") == about.source.get("sha256", None)
         what = "all of it, also the rows it learned from:" if seen else "all of it:"
     result = judge(net, rows, str(info.get("loss", "mse")))
-    print(f"{rows.name}, {told(result, rows, what)}")
+    return _tell(result, rows.name, what, about.class_names or (), rows)
+
+
+def _tell(result: Judgement, name: str, what: str, class_names: Sequence[str], rows: Any = None) -> int:
+    print(f"{name}, {told(result, rows, what)}")
     if result.confusion is not None:
         print(f"loss {result.figures['loss']:.4g}")
-        if len(about.class_names or ()) <= MOST_CLASSES:
-            _print_confusion(result.confusion, about.class_names or ())
+        if len(class_names) <= MOST_CLASSES:
+            _print_confusion(result.confusion, class_names)
     return 0
 
 

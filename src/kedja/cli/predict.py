@@ -11,6 +11,8 @@ from pathlib import Path
 
 from kedja.cli.folder import opened
 from kedja.cli.judge import chances
+from kedja.cli.picture_answers import learned_from_pictures
+from kedja.cli.picture_answers import predict as picture_answers
 from kedja.cli.rows import rows_for
 from kedja.errors import DataError
 from kedja.files import write_whole
@@ -20,6 +22,8 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Write one line per row: the class, with `--proba` the probability of each; or the number, in its own units."""
+    if learned_from_pictures(options.run):
+        return picture_answers(options)
     out = Path(options.out) if options.out is not None else None
     if out is not None and out.exists():
         raise DataError(f"{out} exists already and is not overwritten: give another name with --out.")

@@ -23,6 +23,7 @@ from kedja.cli.judge import Judgement, judge, told
 from kedja.cli.recipe import Recipe, front, input_names, network, recipe_for, targets
 from kedja.cli.report import Report, write_report
 from kedja.cli.rows import Rows, learnable, parts
+from kedja.data import names
 from kedja.engines.choice import get_engine
 from kedja.errors import DataError, DivergedError
 from kedja.nn import Columns, Dense, Sequential
@@ -32,7 +33,7 @@ from kedja.ops.random import key_words
 from kedja.train.callbacks import Checkpoint
 from kedja.train.history import History
 
-__all__ = ["run"]
+__all__ = ["ready", "run", "undisturbed", "versions"]
 
 MOST_TREATMENTS = 20  # columns whose treatment is shown even when there is nothing to it
 SEEDS = 10_000  # a seed that is drawn is short enough to type again
@@ -42,12 +43,28 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Train, write the run folder, say how well it went."""
     if options.resume is not None:
         return _resumed(options.resume, options.quiet)
+    if of_pictures(options):
+        from kedja.cli import picture_run
+
+        return picture_run.run(options, given)
     features = [name.strip() for name in options.features.split(",")] if options.features is not None else None
     rows = learnable(options.data, options.target, features, options.task)
     seed = fresh_seed() % SEEDS if options.seed is None else options.seed
     work = Work.of(options, rows, seed)
     with claimed(options.out, rows.name, lambda path: work.config(given, path)) as claim:
         return work.done(claim, work.config(given, claim.path))
+
+
+def of_pictures(options: argparse.Namespace) -> bool:
+    """Whether the data are a folder of images. Raises DataError for options that only those take."""
+    if options.data not in names() and Path(options.data).is_dir():
+        return True
+    for name in ("model", "weights", "freeze", "unfreeze", "image_size"):
+        if getattr(options, name):
+            raise DataError(
+                f"--{name.replace('_', '-')} is for a folder of images, as cats/1.jpg and dogs/1.jpg in it."
+            )
+    return False
 
 
 def _resumed(folder: str, quiet: bool) -> int:
@@ -64,6 +81,10 @@ def _resumed(folder: str, quiet: bool) -> int:
         options = parse(config["repeat"][1:])
         assert options is not None
         options.quiet = quiet
+        if "folder" in config["data"]:
+            from kedja.cli import picture_run
+
+            return picture_run.resumed(options, claim, config)
         rows = begun_with(config["data"], claim.path, options)
         claim.configure({**config, "status": TRAINING})
         return Work.of(options, rows, options.seed).done(claim, config)
@@ -90,7 +111,7 @@ class Work:
         cut = parts(rows, options.test, recipe.validation, seed)
         part = {name: rows.part(which) for name, which in cut.items()}
         net, optimizer = network(recipe, part["training"])
-        _ready(options.engine)
+        ready(options.engine)
         if threading.current_thread() is threading.main_thread():  # a polite end from outside is a Ctrl-C: all is kept
             signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
         return cls(options, rows, seed, recipe, part, net, optimizer)
@@ -104,7 +125,7 @@ class Work:
         net, part, recipe = self.net, self.part, self.recipe
         net.info.update(remembered(self.rows, {"test": self.options.test}, claim.path), loss=recipe.loss)
         history, failed = _fit(net, self.optimizer, part, recipe, self.seed, self.options, claim)
-        with _undisturbed():  # the second press of an impatient finger must not cost what the first one kept
+        with undisturbed():  # the second press of an impatient finger must not cost what the first one kept
             claim.keep = True
             report = _write(claim, net, history, part, config)
         if self.options.quiet:
@@ -152,7 +173,7 @@ def _fit(
 
 
 @contextmanager
-def _undisturbed() -> Iterator[list[int]]:
+def undisturbed() -> Iterator[list[int]]:
     """Inside, Ctrl-C is only counted; the caller decides what it means."""
     pressed: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -165,9 +186,9 @@ def _undisturbed() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _ready(engine: str) -> None:
+def ready(engine: str) -> None:
     """Load the engine. A Ctrl-C in the middle of loading a compiler ends some of them without another word."""
-    with _undisturbed() as pressed, suppress(*([ImportError] if engine == "auto" else [])):
+    with undisturbed() as pressed, suppress(*([ImportError] if engine == "auto" else [])):
         get_engine("xla" if engine == "auto" else engine)
     if pressed:
         raise KeyboardInterrupt
@@ -266,7 +287,7 @@ def _config(
         },
         **({} if columns is None else {"columns": columns.treatments.to_dict()}),
         "options": {**chosen, "hidden": list(recipe.hidden)},
-        "versions": _versions(),
+        "versions": versions(),
     }  # fmt: skip
 
 
@@ -294,7 +315,7 @@ def _repeat(options: argparse.Namespace, recipe: Recipe, seed: int) -> list[str]
     return [*words, "--seed", str(seed), "--engine", options.engine]
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("kedja", "numpy", "jax", "jaxlib"):
         with suppress(PackageNotFoundError):

@@ -28,6 +28,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "graphs.gradient_cost": ("GradientCost", "gradient_cost"),
     "graphs.modes": ("Modes", "modes"),
     "graphs.paths": ("Paths", "paths"),
+    "heatmaps.found": ("HeatMap",),
+    "heatmaps.heat": ("heatmap",),
     "minima.critical": ("CriticalPoints", "critical_points"),
     "minima.descents": ("Descents", "descents"),
     "pictures.boundary": ("Boundary", "boundary"),

@@ -59,7 +59,9 @@ def save_ensemble(ensemble: Ensemble, folder: str | os.PathLike[str]) -> Path:
     if not (target / inside).exists():
         draft.rename(target / inside)
     shutil.rmtree(draft, ignore_errors=True)
-    text = json.dumps({"format": FORMAT, "version": VERSION, "folder": inside, "members": names}, indent=1)
+    index = {"format": FORMAT, "version": VERSION, "folder": inside, "members": names}
+    lost = {names[k]: when for k, when in ensemble.diverged.items()}
+    text = json.dumps({**index, **({"diverged": lost} if lost else {})}, indent=1)
     write_whole(target / INDEX, text)
     for old in target.glob("members-*"):
         if old.name != inside:
@@ -77,11 +79,13 @@ def load_ensemble(folder: str | os.PathLike[str], classes: Sequence[type[Layer]]
         inside, names = said["folder"], list(said["members"])
         if any(not isinstance(n, str) or Path(n).name != n for n in [inside, *names]) or not names:
             raise FormatError(f"{path} names folders outside its own: {[inside, *names]}")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        lost = {names.index(name): str(when) for name, when in said.get("diverged", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path} is damaged: {error}") from error
     ensemble = Ensemble([state.load(path.parent / inside / name, classes) for name in names])
+    ensemble.diverged = lost  # they have no say here either
     ensemble.epochs = max(training_of(member).epochs for member in ensemble)
     return ensemble
 

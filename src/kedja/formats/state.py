@@ -32,7 +32,7 @@ from kedja.train.evaluation import input_shapes, model_dtype
 from kedja.train.fit import trainable, training_of
 from kedja.train.metrics import get_all, saved
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "weights_of"]
 
 FORMAT, VERSION = "kedja model", 1
 ARCHITECTURE = "model.json"
@@ -97,11 +97,15 @@ def save(model: Module, folder: str | os.PathLike[str]) -> Path:
 
 
 def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) -> Any:
-    """The model that was saved in `folder`. Classes of your own that it uses are given in `classes`.
+    """The model that was saved in `folder`, or that of a `.keras` file. Classes of your own are given in `classes`.
 
     Raises FormatError when the folder holds no kedja model, or one that is damaged, incomplete or from a later version.
     """
     root = Path(folder)
+    if root.suffix == ".keras" and root.is_file():
+        from kedja.formats.keras_models import from_keras  # h5py is loaded for these alone
+
+        return from_keras(root)
     if (root / "ensemble.json").exists() and not (root / ARCHITECTURE).exists():
         from kedja.formats.ensembles import load_ensemble  # it loads its members by this function
 
@@ -110,7 +114,9 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
     blob = _weights(root, said)
     try:
         with default_dtype(said["dtype"]):
-            model = rebuilt(said["architecture"], {c.__name__: c for c in classes})
+            model = rebuilt(
+                said["architecture"], {**imported(said["architecture"]), **{c.__name__: c for c in classes}}
+            )
             if not isinstance(model, Module):
                 raise FormatError(f"{root / ARCHITECTURE} describes no model")
             model.build(*(tuple(s) for s in said["inputs"]), seed=said["training"].get("start") or 0)
@@ -124,10 +130,33 @@ def load(folder: str | os.PathLike[str], classes: Sequence[type[Layer]] = ()) ->
     return model
 
 
+def weights_of(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The numbers of a saved model by path, without the model; FormatError as for `load`."""
+    root = Path(folder)
+    said = _description(root)
+    return unpacked_tensors(_weights(root, said), str(root / said["weights"]["file"]))
+
+
 def _checksum(description: Mapping[str, Any]) -> str:
     """Of all that the description says but this; how it is laid out does not matter."""
     said = {name: value for name, value in description.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def imported(architecture: Any) -> dict[str, type[Layer]]:
+    """The class of models that came from ONNX, when one is in the architecture: it needs the package onnx."""
+    waiting = [architecture]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            if found.get("class") == "OnnxModel":
+                from kedja.formats import onnx
+
+                return {"OnnxModel": onnx.OnnxModel}
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+    return {}
 
 
 def _description(root: Path) -> dict[str, Any]:

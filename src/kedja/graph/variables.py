@@ -6,13 +6,13 @@ the step and writes all updates together after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kedja.errors import DTypeError, GraphError, ShapeError, one_of
-from kedja.graph.dtypes import as_array, is_float
+from kedja.graph.dtypes import DType, as_array, is_float
 from kedja.graph.node import VARIABLE, Array, Tensor, tensor
 from kedja.graph.recording import current_trace, is_tracing
 from kedja.graph.scope import scoped
@@ -26,6 +26,14 @@ class Epoch:
     """Counts assignments to any variable, so that a cached value knows quickly that nothing has changed."""
 
     now = 0
+
+
+class Drawn(NamedTuple):
+    """A starting value that is drawn when it is first read: what is replaced before, or never read, costs nothing."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    draw: Callable[[], Array]
 
 
 class Variable(Tensor):
@@ -45,7 +53,9 @@ class Variable(Tensor):
     def __init__(self, value: Any, name: str | None = None, *, dtype: Any = None, kind: str = "statistic") -> None:
         if kind not in KINDS:
             raise one_of("kind of variable", kind, KINDS)
-        array = np.array(value.numpy() if isinstance(value, Tensor) else as_array(value, dtype))
+        array: Any = value
+        if not isinstance(value, Drawn):
+            array = np.array(value.numpy() if isinstance(value, Tensor) else as_array(value, dtype))
         super().__init__(VARIABLE, (), {}, array.shape, array.dtype, scoped(name))
         if kind == "trainable" and not is_float(array.dtype):
             raise DTypeError(f"a parameter must be floating-point, got {array.dtype.name}. Say dtype='float32'.")
@@ -57,7 +67,7 @@ class Variable(Tensor):
     @property
     def value(self) -> Array:
         """The present value, as a read-only NumPy array."""
-        array = np.asarray(self._value)  # after a compiled step this is where the value comes back from the device
+        array = np.asarray(self.raw)  # after a compiled step this is where the value comes back from the device
         if array.flags.writeable:
             array.flags.writeable = False
         self._value = array if isinstance(self._value, np.ndarray) else self._value
@@ -66,6 +76,8 @@ class Variable(Tensor):
     @property
     def raw(self) -> Any:
         """The value where it lies: a NumPy array, or an array of a device."""
+        if isinstance(self._value, Drawn):
+            self._value = self._value.draw()
         return self._value
 
     def assign(self, value: Any) -> None:
@@ -96,7 +108,8 @@ class Variable(Tensor):
 
     def __deepcopy__(self, memo: Any) -> Variable:
         made = type(self).__new__(type(self))
-        Variable.__init__(made, self.value, None, dtype=self.dtype, kind=self.kind)
+        value = self._value if isinstance(self._value, Drawn) else self.value
+        Variable.__init__(made, value, None, dtype=self.dtype, kind=self.kind)
         made.name = self.name
         memo[id(self)] = made
         return made

@@ -25,7 +25,7 @@ from kedja.train.evaluation import input_shapes, model_dtype, suited
 from kedja.train.metrics.metric import link_of
 from kedja.train.training import training_of
 
-__all__ = ["SCORES", "Asked", "Scored", "asked"]
+__all__ = ["SCORES", "Asked", "Scored", "asked", "form_of"]
 
 SCORES = ("logit", "probability")
 AT_ONCE = 1 << 21  # numbers of the input that one run of the graph takes, about
@@ -61,7 +61,7 @@ class Asked:
         first = self.traced(self.rows_for(len(x)))
         if first.output.ndim != 2:
             raise ShapeError(
-                f"heatmap asks about the score of a class, one number an example; the model gives {first.output.shape[1:]}"
+                f"heatmap asks about the score of a class; the model gives {first.output.shape[1:]} for an example"
             )
         width = first.output.shape[1]
         self.link = link_of(first.output, self.loss)
@@ -114,7 +114,7 @@ class Asked:
 
     def rows_for(self, wanted: int) -> int:
         """How many rows one run takes, when so many are wanted in all."""
-        return max(1, min(wanted, MOST_ROWS, AT_ONCE // max(self.x[0].size, 1)))
+        return max(1, min(wanted, MOST_ROWS, AT_ONCE // max(int(self.x[0].size), 1)))
 
     def run(self, scored: Scored, nodes: Sequence[Tensor], x: Array, weight: Array | None = None) -> list[Array]:
         """The values of nodes of this graph for the rows x, any number of them, in runs of the graph's size."""
@@ -135,7 +135,7 @@ class Asked:
         return [np.concatenate(p) for p in zip(*parts, strict=True)]
 
     def weights(self, targets: Array) -> Array:
-        """For each target (rows,) the row that picks its score; for "no" of a yes-or-no model the score turned round."""
+        """For each target (rows,) the row that picks its score; for the "no" of a single output, the score negated."""
         width = self.output.shape[1]
         if self.yes_or_no:
             return np.where(targets == 1, 1.0, -1.0).astype(self.x.dtype)[:, None]
@@ -215,14 +215,14 @@ def asked(
     if len(shapes) != 1:
         raise GraphError(f"heatmap: takes a model with one input; this one has {len(shapes)}")
     expected = tuple(shapes[0][1:])
-    form = _form(model, expected, shape)
+    form = form_of(model, expected, shape)
     x, single = _images(image, expected, form, model_dtype(model))
     whole = (*x.shape[1:],) if len(expected) == len(form) else form
     known = names if names is not None else model.info.get("class_names")
     return Asked(model, x, whole, score, known), single
 
 
-def _form(model: Module, expected: tuple[Any, ...], shape: Sequence[int] | None) -> tuple[Any, ...]:
+def form_of(model: Module, expected: tuple[Any, ...], shape: Sequence[int] | None) -> tuple[Any, ...]:
     """How an input lies in space: (*places, channels)."""
     if shape is None and len(expected) > 1:
         return expected

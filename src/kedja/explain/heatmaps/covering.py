@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def occlusion(asked: Asked, targets: Array, options: Options) -> Answer:
     places, form = asked.places, asked.form
     patch, stride = options.windows(places)
     starts = [_starts(n, p, s) for n, p, s in zip(places, patch, stride, strict=True)]
-    windows = [tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True)) for at in product(*starts)]
+    windows: list[Any] = [tuple(slice(a, a + p) for a, p in zip(at, patch, strict=True)) for at in product(*starts)]
     fill = options.baseline(asked).reshape(len(asked.x), *form)
     images = asked.x.reshape(len(asked.x), *form)
     n, t = targets.shape

@@ -95,7 +95,8 @@ def _averaged(asked: Asked, points: Array, weight: Array) -> Array:
     rows, n = points.shape[:2]
     flat = points.reshape(rows * n, *points.shape[2:])
     found = _gradient(asked, flat, np.repeat(weight, n, 0))
-    return found.reshape(points.shape).mean(1)
+    means: Array = found.reshape(points.shape).mean(1)
+    return means
 
 
 def _laid(asked: Asked, rows: Array) -> Array:

@@ -41,7 +41,7 @@ def cam(asked: Asked, targets: Array, options: Options) -> Answer:
     layer, maps = asked.node_of(scored, options.given["layer"])
     slope = grad(scored.score, maps)
     between = _between(scored, maps)
-    if scored.x in ancestors([slope]):
+    if scored.x in set(ancestors([slope])):
         raise GraphError(_refusal(layer, between, "the score is no weighted sum of them"))
     m = float(np.prod(maps.shape[1:-1]))
     weighed, slopes = asked.run(scored, [total(slope * m * maps, axis=-1), slope], x, weight)

@@ -16,19 +16,39 @@ _HOME = {
     "Backend": "kedja.formats.onnx.backend",
     "Prepared": "kedja.formats.onnx.backend",
     "OPERATORS": "kedja.formats.onnx.operators",
+    "OnnxModel": "kedja.formats.onnx.model",
+    "Saved": "kedja.formats.onnx.exporting.saving",
+    "check": "kedja.formats.onnx.exporting.saving",
+    "load": "kedja.formats.onnx.importing",
     "prepare": "kedja.formats.onnx.backend",
     "run_model": "kedja.formats.onnx.backend",
+    "save": "kedja.formats.onnx.exporting.saving",
     "supported": "kedja.formats.onnx.operators",
     "translate": "kedja.formats.onnx.operators",
 }
 
-__all__ = ["OPERATORS", "Backend", "Prepared", "prepare", "run_model", "supported", "translate"]
+__all__ = [
+    "OPERATORS",
+    "Backend",
+    "OnnxModel",
+    "Prepared",
+    "Saved",
+    "check",
+    "load",
+    "prepare",
+    "run_model",
+    "save",
+    "supported",
+    "translate",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec("onnx") is None:
-        raise KedjaError("kj.onnx reads models with the package onnx, which is missing: pip install 'kedja[onnx]'")
+        raise KedjaError(
+            "kj.onnx reads and writes models with the package onnx, which is missing: pip install 'kedja[onnx]'"
+        )
     found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found

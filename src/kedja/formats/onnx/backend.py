@@ -14,7 +14,7 @@ from kedja.engines.choice import choose
 from kedja.engines.engine import Program
 from kedja.errors import DataError, FormatError, GraphError
 from kedja.formats.onnx import operators  # noqa: F401  (fills the table)
-from kedja.formats.onnx.graph import build, inputs_of, must_be_known, opsets, refuse_unknown
+from kedja.formats.onnx.graph import build, inlined, inputs_of, must_be_known, opsets, refuse_unknown
 from kedja.formats.onnx.values import Coded, Value, Words, arrays_in, decoded, value_of
 from kedja.graph.node import Tensor, placeholder
 from kedja.graph.trace import Graph, flatten, unflatten, without_gc
@@ -32,8 +32,8 @@ class Prepared(base.BackendRep):
     """
 
     def __init__(self, model: onnx.ModelProto, engine: Any) -> None:
+        self.model = model = inlined(model)
         refuse_unknown(model)
-        self.model = model
         self.engine = engine
         self.names = inputs_of(model.graph)
         self.known = must_be_known(model.graph)

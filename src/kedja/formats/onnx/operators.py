@@ -6,6 +6,7 @@ from kedja.formats.onnx import (
     activations,
     arithmetic,
     casting,
+    control,
     indexing,
     linear,
     logic,
@@ -15,7 +16,10 @@ from kedja.formats.onnx import (
     recurrent,
     reductions,
     regularization,
+    resizing,
+    sequences,
     shaping,
+    text,
     training,
 )
 from kedja.formats.onnx.registry import OPERATORS, Operator, translate
@@ -23,8 +27,8 @@ from kedja.formats.onnx.registry import OPERATORS, Operator, translate
 __all__ = ["OPERATORS", "Operator", "supported", "translate"]
 
 FAMILIES = (
-    activations, arithmetic, casting, indexing, linear, logic, losses, normalization, pooling, recurrent, reductions,
-    regularization, shaping, training,
+    activations, arithmetic, casting, control, indexing, linear, logic, losses, normalization, pooling, recurrent,
+    reductions, regularization, resizing, sequences, shaping, text, training,
 )  # fmt: skip
 
 

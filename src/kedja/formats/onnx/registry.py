@@ -9,13 +9,16 @@ from typing import Any, NamedTuple, TypeVar
 import onnx
 
 from kedja.errors import FormatError, KedjaError
+from kedja.formats.onnx.lacking import lacking
+from kedja.formats.onnx.older import modern
 from kedja.formats.onnx.values import Coded, Value, Words, attributes, known_value
 
 __all__ = ["OPERATORS", "Operator", "define", "domain_of", "operator", "translate"]
 
 Function = Callable[..., Any]
 F = TypeVar("F", bound=Function)
-CONTEXT = ("label", "opset", "outputs", "words")  # what a function may ask for besides inputs and attributes
+# What a function may ask for besides inputs and attributes; `scope` knows the values around the node.
+CONTEXT = ("label", "opset", "outputs", "scope", "words")
 
 
 class Operator(NamedTuple):
@@ -67,12 +70,13 @@ def domain_of(node: onnx.NodeProto) -> str:
 
 
 def translate(
-    node: onnx.NodeProto, inputs: Sequence[Value], opset: int, given: Mapping[str, Any] | None = None, words: Any = None
-) -> list[Value]:
+    node: onnx.NodeProto, inputs: Sequence[Value], opset: int, given: Mapping[str, Any] | None = None,
+    words: Any = None, scope: Any = None,
+) -> list[Value]:  # fmt: skip
     """The outputs of one ONNX node as nodes of kedja's graph, one per name in `node.output`.
 
     `inputs` are Tensors, None where an optional input is left out; `opset` is the version of the node's domain;
-    `given` its attributes, when they have been read already.
+    `given` its attributes, when they have been read already; `scope` what operators with graphs inside need.
 
     >>> from onnx import helper
     >>> import kedja as kj
@@ -83,14 +87,13 @@ def translate(
     found = OPERATORS.get((domain_of(node), node.op_type))
     label = f"{node.op_type} {node.name!r}" if node.name else node.op_type
     if found is None:
-        raise FormatError(f"the ONNX operator {label} (domain {node.domain or 'ai.onnx'}) is not among kedja's")
-    attrs = dict(attributes(node) if given is None else given)
+        raise FormatError(lacking(node))
+    arguments, attrs = modern(node, inputs, dict(attributes(node) if given is None else given), opset)
     strange = set(attrs) - found.attributes if found.attributes is not None else set()
     if strange:
         raise FormatError(f"{label}: the attribute {sorted(strange)[0]!r} is not known to kedja's version of it")
-    arguments = list(inputs)
     for i in found.known:
-        if i < len(arguments) and arguments[i] is not None:
+        if i < len(arguments) and arguments[i] is not None and not isinstance(arguments[i], Coded):
             arguments[i] = known_value(arguments[i], f"input {i} of {label}")
     if not found.coded and any(isinstance(x, Coded) for x in arguments):
         kinds = sorted({x.dtype.name for x in arguments if isinstance(x, Coded)})
@@ -99,7 +102,7 @@ def translate(
         arguments.pop()
     context = {
         "label": next(iter(node.output), ""), "opset": opset, "outputs": len(node.output),
-        "words": Words() if words is None else words,
+        "words": Words() if words is None else words, "scope": scope,
     }  # fmt: skip
     try:
         made = found.function(*arguments, **attrs, **{n: context[n] for n in found.context})

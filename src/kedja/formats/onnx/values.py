@@ -110,7 +110,10 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 def _attribute(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise FormatError(f"an attribute holds bytes that are no text: {value[:20]!r}") from None
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
     if isinstance(value, list | tuple) or type(value).__name__.startswith("Repeated"):
