@@ -101,6 +101,7 @@ LAYERS: dict[str, Layer] = {
     "RandomShear": of(lambda: nn.RandomShear(40), IMAGE, training=True),
     "RandomShift": of(lambda: nn.RandomShift(0.3), (1, 10, 1), training=True),
     "RandomZoom": of(lambda: nn.RandomZoom(0.8), (1, 10, 1), training=True),
+    "Branches": of(lambda: nn.Branches([nn.Identity(), nn.Dense(3, init="normal")]), ROW),
     "Residual": of(lambda: nn.Residual(nn.Dense(8, init="normal")), ROW),
     "RMSNorm": of(nn.RMSNorm, (2, 6)),
     "RReLU": of(nn.RReLU, (1, 10), training=True),

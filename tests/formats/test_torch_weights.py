@@ -61,7 +61,9 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any], Any]] = {
                      lambda: tn.Sequential(tn.Linear(5, 8, bias=False), tn.Linear(8, 3)), same(4, 5)),
     "images, normalised, flattened": (
         lambda: [L.Conv2D(4, 3, padding=1), L.BatchNorm(), L.ReLU(), L.MaxPool2D(2),
-                 L.Conv2D(6, (3, 2), "tanh", groups=2), L.Dropout(0.5), L.Flatten(), L.BatchNorm(), L.Dense(5, "relu"), L.Dense(3)],
+                 L.Conv2D(6, (3, 2), "tanh", groups=2),
+                 L.Dropout(0.5), L.Flatten(), L.BatchNorm(),
+                 L.Dense(5, "relu"), L.Dense(3)],
         lambda: tn.Sequential(tn.Conv2d(3, 4, 3, padding=1), tn.BatchNorm2d(4), tn.ReLU(), tn.MaxPool2d(2),
                               tn.Conv2d(4, 6, (3, 2), groups=2), tn.Tanh(), tn.Dropout(), tn.Flatten(),
                               tn.BatchNorm1d(54), tn.Linear(54, 5), tn.ReLU(), tn.Linear(5, 3)), images(2, 10, 8, 3)),

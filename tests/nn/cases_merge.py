@@ -50,6 +50,21 @@ CASES = {
             lambda w, x: 2 * x - torch.tanh(F.linear(x, w["dense_1.kernel"].T, w["dense_1.bias"])), wrong=[(), (3, 5)],
         ),
     ],
+    "Branches": [
+        Case(
+            lambda: kj.nn.Branches([kj.nn.Identity(), kj.nn.Dense(2, "tanh")]), (3, 4),
+            lambda w, x: torch.cat([x, torch.tanh(F.linear(x, w["dense_1.kernel"].T, w["dense_1.bias"]))], -1),
+        ),
+        Case(
+            lambda: kj.nn.Branches([kj.nn.Conv2D(2, 1), kj.nn.MaxPool2D(3, stride=1, padding=1)]), (2, 4, 5, 3),
+            lambda w, x: torch.cat(
+                [
+                    x @ w["conv2d_1.kernel"][0, 0] + w["conv2d_1.bias"],
+                    F.max_pool2d(x.movedim(-1, 1), 3, 1, 1).movedim(1, -1),
+                ], -1,
+            ),
+        ),
+    ],
     "Multiply": [Case(kj.nn.Multiply, ROWS, lambda w, *xs: torch.stack(xs).prod(0), wrong=UNEQUAL)],
     "Residual": [
         Case(

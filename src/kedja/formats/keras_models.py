@@ -199,7 +199,7 @@ def _bidirectional(c: Config) -> Layer:
     merges = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "multiply"}
     layer = _layer(inner, c.get("name", "bidirectional"))
     layer.name = None
-    return nn.Bidirectional(layer, merges[c["merge_mode"]])
+    return nn.Bidirectional(layer, merges[c["merge_mode"]])  # type: ignore[arg-type]
 
 
 def _batch_norm(c: Config) -> Layer:

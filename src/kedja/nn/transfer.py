@@ -108,7 +108,10 @@ def _with_head(
     if not any(layer.built for layer in parts_of(model).values()):
         raise GraphError("with_head: the model has learned nothing yet: build or fit it, or load its weights, first")
     body: Any = model if share else untrained_copy(model)
-    return cut_chain(body, heads, after) if isinstance(body, Sequential) else cut_graph(body, heads, after)
+    made = cut_chain(body, heads, after) if isinstance(body, Sequential) else cut_graph(body, heads, after)
+    if "preprocess" in model.info:  # the new model sees the same images
+        made.info["preprocess"] = model.info["preprocess"]
+    return made
 
 
 def untrained_copy(model: Module) -> Module:

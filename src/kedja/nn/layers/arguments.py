@@ -20,7 +20,7 @@ ELSEWHERE = {
     "double": 'dtype="float64" is given when the model is made',
     "eval": "how a call is meant is an argument of it: net(x, training=False), which is the default",
     "forward": "a layer is called: net(x)",
-    "load_state_dict": "kedja spells it set_weights(arrays)",
+    "load_state_dict": "kedja spells it load_weights(path or dict): PyTorch's, Keras's and its own",
     "named_parameters": "kedja spells it .state.items()",
     "requires_grad_": "a layer is frozen by layer.trainable = False, a model up to a layer by net.freeze(upto=name)",
     "score": 'kedja spells it evaluate(x, y, metrics=["accuracy"])',
