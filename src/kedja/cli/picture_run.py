@@ -96,7 +96,7 @@ class PictureWork:
         pictures = Pictures.in_classes(options.data, net.input_shape[1:3], net.info["preprocess"])
         if len(pictures.class_names or ()) < 2:
             raise DataError(f"{options.data} has one class folder; two are the fewest that can be told apart.")
-        net = _for_classes(net, len(pictures.class_names or ()), options)
+        net = _for_classes(net, len(pictures.class_names or ()), options, seed)
         part = parts(as_rows(pictures), options.test, options.validation or 0.0, seed)
         recipe = _recipe(options, name, net, len(part["training"]))
         ready(options.engine)
@@ -291,14 +291,14 @@ def _network(name: str, options: argparse.Namespace) -> Any:
     return net
 
 
-def _for_classes(net: Any, classes: int, options: argparse.Namespace) -> Any:
+def _for_classes(net: Any, classes: int, options: argparse.Namespace, seed: int) -> Any:
     """A head for these classes, new, on a body with weights; or the whole network anew. What is held is frozen."""
     how, head = net.info["preprocess"], Dense(classes, "softmax", name="head")
     if not any(layer.built for layer in net.layers):
         net.build(seed=0)  # with_head takes a network that has weights; these are drawn when they are first needed
     made = net.with_head(head)
     if options.weights is None:
-        made.redraw(options.seed or 0)
+        made.redraw(seed)
     made.info["preprocess"] = how
     if options.freeze:
         made.freeze(upto=len(made.layers) - 1)
