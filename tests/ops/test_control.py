@@ -192,6 +192,26 @@ def test_map_is_the_python_loop(engine):
 
 
 @ENGINES
+@pytest.mark.parametrize(
+    ("product", "letters"),
+    [
+        (lambda v, m: kj.map(lambda b: m @ b, v), "jk,nkl->njl"),
+        (lambda v, m: kj.map(lambda b: b @ m, v), "nkl,lj->nkj"),
+        (lambda v, m: kj.map(lambda b: b.T @ b, v), "nkl,nkm->nlm"),
+        (lambda v, m: kj.map(lambda b: kj.map(lambda row: row @ m, b), v), "nkl,lj->nkj"),
+        (lambda v, m: kj.map(lambda b: m.T @ b[:, 0], v), "kj,nk->nj"),
+    ],
+    ids=["shared first", "shared second", "transposed", "map in map", "vectors"],
+)
+def test_products_inside_map(engine, product, letters):
+    """Whichever factor is shared or transposed, the products are NumPy's einsum, and so are those of a map in a map."""
+    rng = np.random.default_rng(3)
+    v, m = rng.normal(size=(4, 3, 3)), rng.normal(size=(3, 3))
+    second = {"jk,nkl->njl": (m, v), "nkl,nkm->nlm": (v, v), "kj,nk->nj": (m, v[:, :, 0])}.get(letters, (v, m))
+    np.testing.assert_allclose(kj.compile(product, engine=engine)(v, m).numpy(), np.einsum(letters, *second))
+
+
+@ENGINES
 def test_per_sample_gradients(engine):
     """A gradient inside map, one for each row."""
     w = kj.Parameter(H, name="w")

@@ -87,6 +87,12 @@ CASES = {
     "lbfgs": (plain, lambda: {"optimizer": kj.optim.LBFGS(), "batch_size": None}, "epoch", list),
     "average": (plain, lambda: {"optimizer": kj.optim.SGD(0.05, average=0.9), "batch_size": 8}, 4, list),
     "thaw": (frozen, lambda: {"optimizer": kj.optim.Adam(0.01), "batch_size": 16}, 3, lambda: [Thaw()]),
+    "unfreeze": (
+        frozen,
+        lambda: {"optimizer": kj.optim.Adam(0.01, layer_rates={"dense_1": 0.3}), "batch_size": 16},
+        3,
+        lambda: [kj.callbacks.Unfreeze({2: "dense_1"})],
+    ),
     "auto": (noisy, lambda: {"optimizer": kj.optim.RMSProp(0.01), "batch_size": 8}, "auto", list),
 }
 
@@ -126,8 +132,8 @@ def run(case, engine, folder, epochs, crash=0, more=(), **how):
 
     The nets of a process are used again, so that their steps are compiled once.
     """
-    # What the optimiser knows of a layer that was set free stays with the net, so that case has a new one.
-    net = frozen() if case == "thaw" else NETS.setdefault((case, engine), CASES[case][0]()).reset(4)
+    # What the optimiser knows of a layer that was set free stays with the net, so those cases have new ones.
+    net = frozen() if CASES[case][0] is frozen else NETS.setdefault((case, engine), CASES[case][0]()).reset(4)
     own = hooks(case)
     keep = [] if folder is None else [kj.callbacks.Checkpoint(folder, every=CASES[case][2])]
     callbacks = [*own, *keep, *more, Crash(crash)]

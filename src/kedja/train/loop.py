@@ -70,7 +70,10 @@ def permutations(words: Array, first: int, epochs: int, rows: int) -> Array:
     with np.errstate(over="ignore"):
         keys = np.stack(threefry(words, numbers, np.ones_like(numbers)))
         bits = np.concatenate(threefry(keys[:, :, None], half, np.zeros_like(half)), axis=1)
-    return np.argsort(bits[:, :rows], axis=1, kind="stable")
+    # Word and row number in one 64-bit number: sorted, they are the stable order of the words, in half of the time.
+    pairs = bits[:, :rows].astype(np.uint64) << np.uint64(32) | np.arange(rows, dtype=np.uint64)
+    pairs.sort(axis=1)
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 class TailedLoop:

@@ -110,6 +110,23 @@ def test_rates_differ_in_one_program():
     assert np.isfinite(history["loss"]).all() and list(together.diverged) == [1]
 
 
+def test_a_member_that_diverged_has_no_say(tmp_path):
+    """What is said together is the mean of those that went on; so after loading; a good fit gives the word back."""
+    together = kj.Ensemble(kj.Sequential([kj.nn.Dense(8, "tanh"), kj.nn.Dense(1)]), 3)
+    how = {"loss": "mse", "epochs": 3, "batch_size": 16, "seed": 0, "engine": "reference"}
+    rates = [kj.optim.SGD(r) for r in (0.01, 1e12, 0.1)]
+    with pytest.warns(UserWarning, match="no say in the ensemble"):
+        together.fit(X, X[:, :1], optimizer=rates, **how)
+    each = np.stack([m.predict(X) for m in together])
+    np.testing.assert_allclose(together.predict(X), each[[0, 2]].mean(0), rtol=1e-5, atol=1e-6)
+    assert together.spread(X).each.shape == (2, 83, 1) and len(together.evaluate_members(X, X[:, :1])) == 3
+    sure = torch.nn.functional.mse_loss(torch.tensor(each[[0, 2]].mean(0)), torch.tensor(X[:, :1])).item()
+    assert together.evaluate(X, X[:, :1])["loss"] == pytest.approx(sure, rel=1e-5)
+    np.testing.assert_array_equal(kj.load(together.save(tmp_path)).predict(X), together.predict(X))
+    together.fit(X, X[:, :1], optimizer=kj.optim.SGD(0.01), **how)
+    np.testing.assert_allclose(together.predict(X), np.mean([m.predict(X) for m in together], 0), rtol=1e-5, atol=1e-6)
+
+
 def test_when_all_diverge_the_run_ends():
     """An ensemble of which no member is left raises, and keeps weights that are finite."""
     together = kj.Ensemble(kj.Sequential([kj.nn.Dense(8), kj.nn.Dense(1)]), 2)

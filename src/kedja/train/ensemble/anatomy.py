@@ -15,28 +15,30 @@ __all__ = ["expect_alike"]
 def expect_alike(models: Sequence[Module]) -> None:
     """Raise unless all models have the same layers, settings and shapes; run-time numbers may differ."""
     first = models[0]
+    parts = [anatomy(model) for model in models]
+    states = [model.state for model in models]
     for k, model in enumerate(models[1:], 1):
-        for (path, ours), (other, theirs) in zip(anatomy(first), anatomy(model), strict=False):
+        for (path, ours), (other, theirs) in zip(parts[0], parts[k], strict=False):
             if (path, ours) != (other, theirs):
                 raise GraphError(
                     f"member {k} is built unlike member 0: {other} is {theirs}, there {path} is {ours}. Members of an "
                     "ensemble differ in their weights and in run-time numbers such as a dropout rate."
                 )
-        if len(anatomy(first)) != len(anatomy(model)):
+        if len(parts[0]) != len(parts[k]):
             raise GraphError(
-                f"member {k} has {len(anatomy(model))} layers and member 0 has {len(anatomy(first))}: "
+                f"member {k} has {len(parts[k])} layers and member 0 has {len(parts[0])}: "
                 "the members of an ensemble are built alike"
             )
         if not (first.built and model.built):
             continue
-        for (path, ours_v), (other, theirs_v) in zip(first.state.items(), model.state.items(), strict=False):
+        for (path, ours_v), (other, theirs_v) in zip(states[0].items(), states[k].items(), strict=False):
             if (path, ours_v.shape, ours_v.dtype) != (other, theirs_v.shape, theirs_v.dtype):
                 raise ShapeError(
                     f"member {k} has {other} of shape {theirs_v.shape} ({theirs_v.dtype.name}), and member 0 has "
                     f"{path} of shape {ours_v.shape} ({ours_v.dtype.name}): members have equal shapes"
                 )
-        if len(first.state) != len(model.state):
-            raise ShapeError(f"member {k} has {len(model.state)} variables and member 0 has {len(first.state)}")
+        if len(states[0]) != len(states[k]):
+            raise ShapeError(f"member {k} has {len(states[k])} variables and member 0 has {len(states[0])}")
 
 
 def anatomy(model: Module) -> list[tuple[str, str]]:

@@ -65,7 +65,8 @@ class Many:
         made = []
         for group in self.groups:
             program, stacked = self.made[len(group)]
-            made.append(values_of(program.variables, stacked.paths, [self.models[k] for k in group]))
+            own = [variables_of(self.models[k]) for k in group]
+            made.append(values_of(program.variables, stacked.paths, own))
         return made
 
 
@@ -79,7 +80,7 @@ def answers(models: Sequence[Module], x: Any, engine: str | Engine, cache: dict[
     rows = min(n, ROWS)
     scalars = [LayerScalars(model) for model in models]
     name = engine if isinstance(engine, str) else engine.name
-    key = ("outputs", name, rows, n > rows, *((a.shape[1:], a.dtype.name) for a in inputs))
+    key = ("outputs", tuple(map(id, models)), name, rows, n > rows, *((a.shape[1:], a.dtype.name) for a in inputs))
     if key not in cache:
         specs: list[Any] = [((rows, *a.shape[1:]), a.dtype) for a in inputs]
         k, ends = len(specs), []

@@ -45,7 +45,8 @@ class Ensemble(Answering):
     Member k of `fit(seed=s)` is the network that `net.fit(seed=s + k)` alone would give, to rounding: starting
     weights, order of rows and dropout are those of its own seed. `members[k]` is that network, a plain model.
 
-    What the members say together: the mean of their outputs; of a classifier, the mean of their probabilities.
+    What the members say together: the mean of their outputs; of a classifier, the mean of their probabilities. Members
+    that diverged in the last `fit` (`diverged`) do not take part: `voices` are those that do.
     Derivative: none is needed; the gradient of each member is its own.
     Source: Hansen and Salamon 1990; Lakshminarayanan, Pritzel and Blundell 2017; bootstrap: Breiman 1996.
 
@@ -88,6 +89,12 @@ class Ensemble(Answering):
         """The networks, plain models each."""
         return list(self._members)
 
+    @property
+    def voices(self) -> list[Module]:
+        """The members that count in what is said together: all but those that diverged in the last `fit`."""
+        sound = [m for k, m in enumerate(self._members) if k not in self.diverged]
+        return sound or self.members
+
     def __len__(self) -> int:
         return len(self._members)
 
@@ -127,7 +134,7 @@ class Ensemble(Answering):
         are tried in one program. `seed`: a number s (member k has s + k) or a list. `shuffle="shared"`: all members
         take the rows in the same order, which is a little faster. `bootstrap`: each member learns from as many rows,
         drawn with replacement. A share for `validation` is the same rows for all. A member whose numbers are no longer
-        finite goes back to its last good epoch and stays there, with a warning; the others go on.
+        finite goes back to its last good epoch and stays there, with a warning; the others go on, and speak without it.
 
         >>> import kedja as kj
         >>> x, y = kj.data.load("xor")
@@ -247,7 +254,7 @@ class Ensemble(Answering):
         return x, inputs, targets, weights, chosen, measures
 
     def _answers(self, x: Any, engine: str | Engine) -> Answers:
-        return answers(self._members, x, engine, self.programs)
+        return answers(self.voices, x, engine, self.programs)
 
     def _kind(self, found: Answers, loss: Any = None) -> str | None:
         """What the raw numbers are logits of: "softmax", "sigmoid", or None when they are no logits."""

@@ -6,13 +6,14 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kedja.data.draws import uniform
 from kedja.engines import Engine, choose
 from kedja.errors import DataError, GraphError
+from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
 from kedja.nn import losses, regularizers
 from kedja.nn.layers.layer import fresh_seed, trainable
@@ -235,7 +236,10 @@ def fit_members(ensemble: Ensemble, x: Any, y: Any, wish: Wish) -> EnsembleHisto
             model.__dict__["history"] = own_history
     if run.lost:
         told = "; ".join(f"member {k} (learning rate {rules[k].rate_at(0):g}) {t}" for k, t in run.lost.items())
-        warnings.warn(f"{told}. It has the weights of its last good epoch; the others went on.", stacklevel=3)
+        warnings.warn(
+            f"{told}. It has the weights of its last good epoch and no say in the ensemble; the others went on.",
+            stacklevel=3,
+        )
     return history
 
 
@@ -252,6 +256,15 @@ def own_rows(wish: Wish, seeds: Sequence[int], rows: int) -> list[Array] | None:
     if not wish.bootstrap:
         return None
     return [(uniform(rows, seed, BOOTSTRAP) * rows).astype(np.int64) for seed in seeds]
+
+
+class Made(NamedTuple):
+    """A step as it was traced: its graph and engine, what it puts out, and the compiled steps of so many members."""
+
+    graph: Graph
+    engine: Engine
+    names: list[str]
+    steps: dict[int, Steps]
 
 
 class Compiling:
@@ -279,22 +292,24 @@ class Compiling:
             name, course.full, course.together, course.rows, tuple(self.parameters), tuple(map(id, memory.values())),
             tuple(layer.trainable for layer in layers),
         )  # fmt: skip
-        steps: dict[int, Steps] = self.ensemble.programs.setdefault(key, {})
-        graph = self.graph(batch)
-        chosen = choose(self.engine, graph)
-        parted_members = lanes(len(models), chosen.name)
+        if key not in self.ensemble.programs:
+            graph = self.graph(batch)
+            names = columns(graph, self.metrics, batch, bool(self.scalars.penalties), False)
+            self.ensemble.programs[key] = Made(graph, choose(self.engine, graph), names, {})
+        made: Made = self.ensemble.programs[key]
+        steps = made.steps
+        parted_members = lanes(len(models), made.engine.name)
         for size in {len(part) for part in parted_members}:
             if size not in steps:
                 held: dict[Variable, Variable] = {}
-                loop, paths = self.loop(graph, batch, size, chosen, held)
+                loop, paths = self.loop(made.graph, batch, size, made.engine, held)
                 if coupled:
                     end = Batch(inputs, y, course.left, weights is not None, padded=False)
-                    tail, _ = self.loop(self.graph(end), end, size, chosen, held)
+                    tail, _ = self.loop(self.graph(end), end, size, made.engine, held)
                     loop = TailedLoop(loop, tail, course.spe)
                 steps[size] = Steps(loop, paths)
-        names = columns(graph, self.metrics, batch, bool(self.scalars.penalties), False)
         found = [Group(part, [models[k] for k in part], steps[len(part)], course) for part in parted_members]
-        return found, names, key
+        return found, made.names, key
 
     def graph(self, batch: Batch) -> Any:
         """The step of one member."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.graph.dtypes import is_float
 from kedja.nn.model import Module
 from kedja.ops.random import key_words
 from kedja.train.ensemble.stacking import values_of, variables_of
@@ -49,6 +50,7 @@ class Steps:
 
     loop: Any
     paths: dict[Any, str]  # of the variables of the loop
+    warm: bool = False  # compiled, so that several threads may call it
 
 
 class Group:
@@ -58,12 +60,13 @@ class Group:
         self.members, self.models, self.steps, self.course = list(members), list(models), steps, course
         self.data: list[Any] = []
         self.arguments: list[Any] = []
+        self.own = [variables_of(model) for model in models]
         self.state: list[Any] = []
         self.fill()
 
     def fill(self) -> None:
         """Take the values of the models."""
-        self.state = values_of(self.steps.loop.variables, self.steps.paths, self.models)
+        self.state = values_of(self.steps.loop.variables, self.steps.paths, self.own)
 
     def give(self, data: Sequence[Any], numbers: Sequence[Sequence[float]], dtype: Any) -> None:
         """The rows of the data, and the present numbers of each member."""
@@ -109,19 +112,20 @@ class Group:
 
     def store(self, state: Sequence[Any], members: Sequence[int]) -> None:
         """Give these members their values out of a state."""
-        wanted = [(i, k) for i, k in enumerate(self.members) if k in members]
+        wanted = [i for i, k in enumerate(self.members) if k in members]
         if not wanted:
             return
-        own = {k: variables_of(self.models[i]) for i, k in wanted}
         written = {v for v, _ in self.steps.loop.graph.updates}
         for variable, value in zip(self.steps.loop.variables, state, strict=True):
             if variable in written:
                 array = np.asarray(value)
-                for i, k in wanted:
-                    own[k][self.steps.paths[variable]].store(np.array(array[i]))
+                for i in wanted:
+                    self.own[i][self.steps.paths[variable]].store(np.array(array[i]))
 
-    def sound(self, state: Sequence[Any], member: int) -> bool:
-        """Whether every number of a member is finite in this state."""
-        at = self.members.index(member)
-        arrays = [np.asarray(v)[at] for v in state]
-        return all(bool(np.isfinite(a).all()) for a in arrays if a.dtype.kind == "f")
+    def sound(self, state: Sequence[Any]) -> dict[int, bool]:
+        """Of each member, whether all its numbers are finite in this state."""
+        found = np.ones(len(self.members), bool)
+        for variable, value in zip(self.steps.loop.variables, state, strict=True):
+            if variable in self.steps.paths and is_float(variable.dtype):
+                found &= np.isfinite(np.asarray(value)).reshape(len(found), -1).all(1)
+        return dict(zip(self.members, found.tolist(), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from kedja.nn.losses import Loss
 from kedja.optim import Optimizer
 from kedja.train.callbacks import Callback
 from kedja.train.ensemble.figures import epoch_means, over_members, table_of_members
-from kedja.train.ensemble.group import Course, Group, Steps
+from kedja.train.ensemble.group import Course, Group
 from kedja.train.ensemble.history import EnsembleHistory
-from kedja.train.ensemble.stacking import side_by_side, variables_of
+from kedja.train.ensemble.stacking import side_by_side
 from kedja.train.kept import Kept
 from kedja.train.listeners import Listeners
 from kedja.train.loop import MOST_ROWS, MOST_STEPS, Chunks, interruptible
@@ -56,7 +57,6 @@ class EnsembleRun:
         self.reason: str | None = None
         self.error: BaseException | None = None  # what ended the run, where it was an error
         self.event = ""  # what a callback is being told of
-        self.warmed: list[Steps] = []
         self.done = 0  # epochs of this run
 
     def stop(self, reason: str) -> None:
@@ -88,11 +88,15 @@ class EnsembleRun:
         """Weights, statistics and the optimiser's memory of every member as they are here: `kept.restore()`."""
         return Kept(self.variables())
 
+    @cached_property
+    def changing(self) -> dict[str, Variable]:
+        """Everything that a run changes, by path; what learns stays the same throughout an ensemble's run."""
+        return {f"member_{k}.{path}": v for g in self.groups for k, own in zip(g.members, g.own, strict=True)
+                for path, v in own.items()}  # fmt: skip
+
     def variables(self) -> dict[str, Variable]:
         """Everything that a run changes, by path."""
-        return {
-            f"member_{k}.{path}": v for k, m in enumerate(self.model.members) for path, v in variables_of(m).items()
-        }  # fmt: skip
+        return dict(self.changing)
 
     @property
     def broken(self) -> bool:
@@ -112,7 +116,7 @@ class EnsembleRun:
         ) as bar:  # fmt: skip
             while self.done < course.epochs:
                 here, begun = min(block, course.epochs - self.done), self.done
-                laid = [None if course.full else g.lay(here, block) for g in self.groups]
+                laid = [None] * len(self.groups) if course.full else self.lay(here, block)
                 start, end = 0, here * spe
                 while start < end:
                     stop = chunks.stop(start, end)
@@ -129,6 +133,10 @@ class EnsembleRun:
                         self.history.stopped = self.reason
                         return
         self.history.stopped = f"ran all {course.epochs} epoch{'s' if course.epochs != 1 else ''}"
+
+    def lay(self, epochs: int, capacity: int) -> list[Any]:
+        """The order of the rows for every group, worked out side by side."""
+        return side_by_side([lambda g=g: g.lay(epochs, capacity) for g in self.groups])
 
     def steps(self, laid: Sequence[Any], start: int, stop: int) -> None:
         """A chunk of steps of every group, side by side; then its figures, and a look at who diverged."""
@@ -148,9 +156,10 @@ class EnsembleRun:
         whole = np.stack(tables, axis=1)
         at_end = stop % self.course.spe == 0
         for place, g in enumerate(self.groups):
+            sound = g.sound(g.state) if at_end else {}
             for k in g.members:
                 wrong = np.flatnonzero(~np.isfinite(whole[:, k, 0]))
-                if k not in self.lost and (wrong.size or (at_end and not g.sound(g.state, k))):
+                if k not in self.lost and (wrong.size or not sound.get(k, True)):
                     failed = start + int(wrong[0]) if wrong.size else stop
                     self.lose(g, k, before[place], laid[place], start, failed)
         for k in self.lost:
@@ -162,9 +171,9 @@ class EnsembleRun:
     def warm(self, laid: Sequence[Any], at: int) -> None:
         """Compile what is not compiled yet, once and not in every thread."""
         for g, order in zip(self.groups, laid, strict=True):
-            if g.steps not in self.warmed and len(self.groups) > 1:
-                self.warmed.append(g.steps)
+            if not g.steps.warm and len(self.groups) > 1:
                 g.warm(order, at)
+                g.steps.warm = True
 
     def lose(self, group: Group, member: int, before: Sequence[Any], order: Any, start: int, failed: int) -> None:
         """A member's numbers are not finite: it goes back to its last good epoch's end, the others go on."""
@@ -173,7 +182,7 @@ class EnsembleRun:
         good = failed // spe * spe
         while good > start:  # else it has the weights of an epoch that ended in an earlier chunk
             state = group.run(before, order, start, good).state
-            if group.sound(state, member):
+            if group.sound(state)[member]:
                 group.store(state, [member])
                 training.epochs += good // spe - start // spe
                 break

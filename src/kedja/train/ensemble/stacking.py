@@ -75,9 +75,10 @@ def variables_of(model: Module) -> dict[str, Variable]:
     return {**model.state, **training_of(model).memory}
 
 
-def values_of(variables: Sequence[Variable], paths: Mapping[Variable, str], models: Sequence[Module]) -> list[Any]:
+def values_of(
+    variables: Sequence[Variable], paths: Mapping[Variable, str], own: Sequence[Mapping[str, Variable]]
+) -> list[Any]:  # fmt: skip
     """What a stacked program starts from: the values of all models, one behind the other along a new first axis."""
-    own = [variables_of(model) for model in models]
     return [
         np.stack([np.asarray(o[paths[v]].raw) for o in own]) if v in paths else v.raw for v in variables
     ]  # fmt: skip
