@@ -60,6 +60,20 @@ FOREIGN = {
     "kj.Dense": (lambda: kj.Dense(3), "layers live in kj.nn: kj.nn.Dense"),
     "kj.no_grad": (lambda: kj.no_grad(), "kj.grad(loss, parameters) makes the gradients"),
     "StepLR": (lambda: kj.schedules.StepLR(0.1), "kedja spells it StepDecay"),
+    "Keras's ModelCheckpoint": (lambda: kj.ModelCheckpoint("run"), "in kj.callbacks: kedja spells it Checkpoint("),
+    "kj.EarlyStopping": (lambda: kj.EarlyStopping(), "it lives in kj.callbacks: kj.callbacks.EarlyStopping"),
+    "load_model": (lambda: kj.load_model("net"), "kedja has no 'load_model': kedja spells it kj.load(folder)"),
+    "train_test_split": (lambda: kj.data.train_test_split([1], [2]), "kedja spells it split(x, y, test=0.2)"),
+    "scikit-learn's at the top": (lambda: kj.StandardScaler(), "in kj.data: kedja spells it standardise(x)"),
+    "save_weights": (lambda: kj.Sequential([nn.Dense(1)]).save_weights("w"), "kedja spells it save(folder)"),
+    "mixed precision": (
+        lambda: kj.Sequential([nn.Dense(1)]).fit([[1.0]], [[1.0]], loss="mse", mixed_precision=True),
+        'kedja spells it precision="bfloat16"',
+    ),
+    "accumulation": (
+        lambda: kj.Sequential([nn.Dense(1)]).fit([[1.0]], [[1.0]], loss="mse", gradient_accumulation_steps=4),
+        "kedja spells it accumulate=",
+    ),
     "forward": (
         lambda: type("Net", (kj.Module,), {"forward": lambda self, x: x})()([[1.0]]),
         "its forward is to be named call",

@@ -68,13 +68,23 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted([*_ROOMS, *_SUBROOMS, *_HOME])
 
 
+def _elsewhere(name: str) -> str | None:
+    """Where a name lives that was looked for at the top; layers are looked for most often."""
+    if not name[:1].isupper():
+        return None
+    if name in import_module("kedja.nn").__all__:
+        return f"layers live in kj.nn: kj.nn.{name}"
+    rooms = {"data": "kedja.data", "optim": "kedja.optim", **_SUBROOMS}
+    homes = (room for room, module in rooms.items() if name in getattr(import_module(module), "__all__", ()))
+    return next((f"it lives in kj.{room}: kj.{room}.{name}" for room in homes), None)
+
+
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name) or _SUBROOMS.get(name) or (f"kedja.{name}" if name in _ROOMS else None)
     if home is None:
         from kedja.elsewhere import missing
 
-        layer = name[:1].isupper() and name in import_module("kedja.nn").__all__
-        raise missing("kedja", name, __all__, f"layers live in kj.nn: kj.nn.{name}" if layer else None)
+        raise missing("kedja", name, __all__, _elsewhere(name))
     # A tensor needs its operators and its value, a model its `fit`.
     for room in ("kedja.diff", "kedja.engines", "kedja.train"):
         if room != "kedja.train" or home.startswith("kedja.nn"):

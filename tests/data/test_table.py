@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kedja.data as data
+from kedja.data.columns import as_columns
 from kedja.errors import DataError, UnknownNameError
 
 
@@ -153,6 +154,28 @@ def test_a_file_that_is_no_table_is_refused(table, content, message):
     with pytest.raises(DataError, match=message) as error:
         table(content)
     assert "\n" not in str(error.value)
+
+
+def test_damaged_rows_are_left_out_where_that_is_asked_for(tmp_path):
+    """errors="skip" counts and names rows of another length and rows that are not UTF-8; others stay as they were."""
+    path = tmp_path / "flats.csv"
+    path.write_bytes("town,price\nLund,1\nUmeå\n".encode() + b"Ume\xe5,3\n" + "Umeå,4\nLund,5,6\n".encode())
+    with pytest.raises(DataError, match="row 4: byte 0xe5 is not UTF-8"):
+        data.read_csv(path)
+    with pytest.warns(UserWarning, match=r"3 of 5 rows are left out \(rows 3, 4, 6\)"):
+        found = data.read_csv(path, errors="skip")
+    assert {name: cells.tolist() for name, cells in as_columns(found).items()} == {
+        "town": ["Lund", "Umeå"],
+        "price": ["1", "4"],
+    }
+
+
+def test_a_header_that_is_not_utf_8_is_refused_anyway(tmp_path):
+    """Without names there is no table, whatever is to be left out."""
+    path = tmp_path / "flats.csv"
+    path.write_bytes(b"st\xe5d,price\n1,2\n")
+    with pytest.raises(DataError, match="row 1: the header is not UTF-8"):
+        data.read_csv(path, errors="skip")
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path, table):

@@ -72,6 +72,32 @@ def test_fit_refuses_errors_and_warns():
         S([D(1)]).fit(X, 1e5 * Y, loss="mse", check=True, verbose=0, engine="reference")
 
 
+def test_data_read_piece_by_piece_are_checked_by_a_few_rows(tmp_path, capsys):
+    """A source and batches are looked at too, with the number of rows said; a class that these lack is no finding."""
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    np.save(tmp_path / "y.npy", Y.astype(np.float32))
+    source = kj.data.npy(tmp_path / "x.npy", tmp_path / "y.npy")
+    how = {"batch_size": 8, "check": True, "verbose": 0, "engine": "reference"}
+    for streamed in (source, lambda: iter([(X, 5 + Y)])):
+        with pytest.raises(DataError, match="lie outside"):
+            S([D(1, "sigmoid")]).fit(streamed, loss="mse", **how)
+        assert "lie outside" in kj.check(S([D(1, "sigmoid")]), streamed, loss="mse", validation=0.2).errors[0].text
+    S([D(8, "tanh"), D(1)]).fit(source, loss="mse", **how | {"verbose": 1})
+    assert f"{len(X)} rows were looked at" in capsys.readouterr().out
+    S([D(3)]).fit(lambda: iter([(X, LABELS)]), loss="cross_entropy", **how)
+
+
+def test_what_needs_rows_in_memory_says_so_of_a_source(tmp_path):
+    """Cross-validation and the batch learned by heart take arrays; what to give instead is said."""
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    source = kj.data.npy(tmp_path / "x.npy", tmp_path / "y.npy")
+    with pytest.raises(DataError, match=r"x\.npy, which is read piece by piece.*source\.take"):
+        kj.overfit_one_batch(S([D(1)]), source, loss="mse")
+    with pytest.raises(DataError, match="read piece by piece"):
+        kj.cross_validate(S([D(1)]), lambda: iter([(X, Y)]), loss="mse")
+
+
 def test_a_parameter_without_gradient_is_named():
     """By its path."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kedja as kj
-from kedja.errors import DataError, ShapeError, UnknownNameError
+from kedja.errors import DataError, FormatError, ShapeError, UnknownNameError
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,18 @@ def test_several_labels():
     y = np.random.default_rng(1).integers(0, 2, (6, 14)).astype("float32")
     history = net.fit(x, y, loss="binary_cross_entropy", optimizer="adam", epochs=3, seed=0, engine="reference")
     assert history["loss"][-1] < history["loss"][0] and net(x).shape == (6, 14)
+
+
+def test_a_new_head_sees_images_before_it_is_built():
+    """with_head, then preprocess, then fit: the size of the images is that of the body's input."""
+    pytest.importorskip("PIL")
+    net = kj.zoo.lenet5().build(seed=0)
+    net.info["preprocess"] = {"crop": 1.0, "resize": None, "resample": "bilinear", "mean": [127.5], "std": [127.5]}
+    head = net.with_head(kj.nn.Dense(2))
+    assert head.preprocess(np.zeros((40, 50, 3), np.uint8)).shape == (1, *net.input_shape[1:])
+
+
+def test_a_misspelt_name_of_weights_says_what_there_is():
+    """Not only that there is no such file."""
+    with pytest.raises(FormatError, match="'imagenett' is neither \"imagenet\", nor a file, nor an address"):
+        kj.zoo.lenet5(weights="imagenett")

@@ -24,6 +24,6 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     out = Path(options.out) if options.out is not None else Path(stem + FORMATS[options.format].suffix)
     found = export(net, out, options.format)
     print(found)
-    if options.format == "python":
+    if options.format == "python" and not net.info.get("preprocess"):  # images are no rows of a file
         print(f"  try it: python {shown(found.files[0])} FILE.csv")
     return 0

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kedja.data.batches import Batches, batches
 from kedja.data.cache import cache_folder
 from kedja.data.check import check_array, check_arrays, check_labels
@@ -22,6 +24,7 @@ from kedja.data.split import permutation, split, split_rows
 from kedja.data.table import Learnable, Table, read_csv
 from kedja.data.weights import class_weights
 from kedja.data.windows import windows
+from kedja.elsewhere import missing
 
 __all__ = [
     "ArraySource",
@@ -54,3 +57,7 @@ __all__ = [
     "standardise",
     "windows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

@@ -98,27 +98,36 @@ def rows_of(x: Any, which: NDArray[np.int64]) -> Any:
 
 def cells_of(name: str, values: Any) -> Cells:
     """One column in the form that `Cells` says."""
-    array = values if isinstance(values, np.ndarray) else _as_array(values)
+    array = values if isinstance(values, np.ndarray) else _as_array(name, values)
     if array.ndim != 1:
         raise DataError(f"column {name!r} has the shape {array.shape}: a column has one value for each row.")
     if array.dtype.kind in "biuf":
         return array.astype(np.float64)
     if array.dtype.kind == "M":
         stamps = array.astype("datetime64[s]")
-        found = np.empty(len(stamps), object)
-        found[:] = [None if np.isnat(stamp) else stamp for stamp in stamps]
-        return found
-    found = np.empty(len(array), object)
-    found[:] = [_cell(name, value) for value in array.tolist()]
+        return _objects([None if np.isnat(stamp) else stamp for stamp in stamps])
+    found = _objects([_cell(name, value) for value in array.tolist()])
     if all(value is None or isinstance(value, float) for value in found) and any(v is not None for v in found):
         return np.array([np.nan if value is None else value for value in found], np.float64)
     return found
 
 
-def _as_array(values: Any) -> NDArray[Any]:
+def _objects(values: Sequence[Any]) -> Cells:
+    """An array of the very objects: NumPy's own assignment would make datetime out of every datetime64."""
+    found = np.empty(len(values), object)
+    for row, value in enumerate(values):
+        found[row] = value
+    return found
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy())
-    listed = list(values) if not isinstance(values, str) else [values]
+    if isinstance(values, str | numbers.Number) or values is None or not hasattr(values, "__iter__"):
+        raise DataError(
+            f"column {name!r} is {values!r}, one value: a row of a table is given as [row], a list of dicts."
+        )
+    listed = list(values)
     array = np.empty(len(listed), object)
     array[:] = listed
     return array
@@ -126,6 +135,8 @@ def _as_array(values: Any) -> NDArray[Any]:
 
 def _cell(name: str, value: Any) -> Any:
     """None, a float, text or a date (datetime64 of seconds)."""
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else value.astype("datetime64[s]")
     if value is None or isinstance(value, str):
         text = None if value is None else value.strip()
         return None if text is None or text.lower() in MISSING else text

@@ -136,6 +136,10 @@ class NpyFile:
                 self._file.close()
             self._file = self._scratch = None
 
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:  # it may have failed before there was one
+            self._file.close()  # type: ignore[union-attr]
+
 
 class NpySource(Source):
     """Inputs out of one .npy file, targets out of another or from an array; see `npy`."""

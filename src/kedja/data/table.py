@@ -238,8 +238,8 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     Whichever of the three gives the header most columns is taken. Files ending in .gz and .bz2 are unpacked. Blank
     rows are passed over, spaces around cells dropped. Raises DataError, in one line, on a file that is missing, empty,
     damaged or not UTF-8, on columns without a name or with the same one, on a missing header, on rows that are
-    shorter or longer than it, and on a table without rows. With errors="skip" rows that are shorter or longer are left
-    out, with a warning that counts and names them.
+    shorter or longer than it, and on a table without rows. With errors="skip" rows that are shorter or longer, or not
+    UTF-8, are left out, with a warning that counts and names them.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -252,7 +252,7 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     if errors not in ("stop", "skip"):
         raise one_of("errors", errors, ("skip", "stop"))
     name = os.fspath(path)
-    text = _text(Path(path))
+    text = _text(Path(path), skip=errors == "skip")
     bad: list[int] = []
     records = list(_records(name, text, max(",;\t", key=lambda mark: _width(text, mark))))
     start = next((number for number, record in enumerate(records) if any(record)), None)
@@ -271,7 +271,7 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
             rows += [[""]] * len(blanks)
             numbers += blanks
         blanks = []
-        if len(record) != len(header) and errors == "skip":
+        if errors == "skip" and (len(record) != len(header) or any(map(_is_damaged, record))):
             bad.append(number)
             continue
         if len(record) != len(header):
@@ -281,8 +281,8 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     if bad:
         shown = ", ".join(map(str, bad[:5])) + (", …" if len(bad) > 5 else "")
         warnings.warn(
-            f"{name}: {len(bad)} of {len(bad) + len(rows)} rows have another number of cells than the header and are "
-            f"left out (rows {shown}).",
+            f"{name}: {len(bad)} of {len(bad) + len(rows)} rows are left out (rows {shown}): they have another "
+            "number of cells than the header, or are not UTF-8.",
             stacklevel=2,
         )
     if not rows:
@@ -311,7 +311,12 @@ def _width(text: str, delimiter: str) -> int:
         return 0
 
 
-def _text(path: Path) -> str:
+def _is_damaged(cell: str) -> bool:
+    """Whether a cell has bytes that are not UTF-8, which stand there as lone surrogates."""
+    return not cell.isascii() and any("\udc80" <= sign <= "\udcff" for sign in cell)
+
+
+def _text(path: Path, skip: bool) -> str:
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -323,7 +328,7 @@ def _text(path: Path) -> str:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig", "surrogateescape" if skip else "strict")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -332,6 +337,8 @@ def _text(path: Path) -> str:
 
 
 def _check_header(path: str, row: int, header: list[str]) -> None:
+    if any(map(_is_damaged, header)):
+        raise DataError(f"{path}, row {row}: the header is not UTF-8: save the file as UTF-8.")
     if "" in header:
         hint = " (pandas writes its index so: save with index=False)" if header[0] == "" else ""
         raise DataError(f"{path}, row {row}: column {header.index('') + 1} has no name{hint}.")

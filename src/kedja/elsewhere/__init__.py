@@ -37,6 +37,9 @@ def missing(
     if name.startswith("_"):
         return AttributeError(text)
     answer = answer or NAMES.get(module, {}).get(name)
+    if answer is None and module == "kedja":  # asked for at the top, said in the room it would be in
+        rooms = (room for room in NAMES if name in NAMES[room])
+        answer = next((f"in kj.{room.rpartition('.')[2]}: {NAMES[room][name]}" for room in rooms), None)
     if answer is None:
         same = {known.lower(): known for known in ours}
         near = difflib.get_close_matches(name.lower(), same, 1, 0.7)

@@ -67,7 +67,8 @@ class Unit(NamedTuple):
         """The variable at a path in the layer."""
         found: Any = self.layer
         for name in ours.split("."):
-            found = getattr(found, name)
+            inside = dict(found.members())  # nodes of an ONNX model have their variables as members, not as attributes
+            found = inside[name] if name in inside else getattr(found, name)
         assert isinstance(found, Variable)
         return found
 

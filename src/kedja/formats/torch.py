@@ -44,9 +44,10 @@ def read_torch(path: str | os.PathLike[str]) -> dict[str, Array]:
     except FileNotFoundError:
         raise FormatError(f"{path} does not exist") from None
     except Exception as error:  # torch has no exception of its own for this
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Of its message the first sentence: the rest advises to run what is in the file.
+        first = str(error).splitlines()[0].split(". ")[0].rstrip(".") if str(error) else type(error).__name__
         raise FormatError(
-            f"{path} cannot be read as weights alone: {first} Files with code in them are refused; save "
+            f"{path} cannot be read as weights alone: {first}. Files with code in them are refused; save "
             "model.state_dict(), best as safetensors."
         ) from error
     return as_arrays(found, str(path))

@@ -34,6 +34,7 @@ from kedja.train.evaluation import as_inputs, as_targets, output_shape
 from kedja.train.findings import Finding, Findings
 from kedja.train.parts import Part, learned_rows, parted, unpacked
 from kedja.train.step import losses_of
+from kedja.train.stream import sample, streamed
 from kedja.train.training import training_of
 
 __all__ = ["check", "examine", "expect_sound"]
@@ -70,6 +71,9 @@ def check(model: Module, x: Any, y: Any = None, *, loss: Any = None, validation:
         chosen = losses.get(loss) if loss is not None else training_of(model).loss
         if chosen is None:
             raise DataError('check needs a loss: loss="mse" for numbers, "cross_entropy" for classes')
+        stream = streamed(x, y)
+        if stream is not None:
+            (x, y), validation = sample(stream), None
         x, y = unpacked(x, y, model=model)
         if not model.built:
             adapt(model, x, y, learned_rows(validation, len(y), seed))
@@ -78,7 +82,8 @@ def check(model: Module, x: Any, y: Any = None, *, loss: Any = None, validation:
         outputs = output_shape(model, inputs)
         targets = as_targets(model, y, len(inputs[0]), chosen, outputs, learning=True)
         learn, held_out = parted(model, inputs, targets, None, validation, seed, chosen, outputs)
-        return examine(model, chosen, learn, held_out if isinstance(held_out, tuple) else None, seed)
+        aside = held_out if isinstance(held_out, tuple) else None
+        return examine(model, chosen, learn, aside, seed, sampled=stream is not None)
     except KedjaError as error:
         return Findings([Finding("error", type(error).__name__, str(error))], TITLE)
 
@@ -86,18 +91,28 @@ def check(model: Module, x: Any, y: Any = None, *, loss: Any = None, validation:
 TITLE = "before the first epoch"
 
 
-def examine(model: Module, loss: Loss, learn: Part, held_out: Part | None, seed: int = 0) -> Findings:
-    """What is found for a built model and the parts that `fit` learns from and validates on."""
+def examine(
+    model: Module, loss: Loss, learn: Part, held_out: Part | None, seed: int = 0, sampled: bool = False
+) -> Findings:  # fmt: skip
+    """What is found for a built model and the parts that `fit` learns from and validates on.
+
+    `sampled`: the rows stand for others that are not looked at, as where data are read piece by piece.
+    """
     inputs, y, _ = learn
     found = [*_of_columns(model, inputs), *_of_rows(inputs, y, held_out), *_leaks(model, inputs, y)]
     probe = Probe(model, loss, [a[:ROWS] for a in inputs], y[:ROWS], seed)
-    found += [*_of_pairs(probe.output, loss, y), *_of_targets(model, probe.output, loss, y), *probe.findings(y)]
+    found += [*_of_pairs(probe.output, loss, y), *_of_targets(model, probe.output, loss, y, sampled)]
+    found += probe.findings(y)
+    if sampled:
+        found.append(Finding("note", "data", f"they are read piece by piece, and {len(y):,} rows were looked at."))
     return Findings(found, TITLE)
 
 
-def expect_sound(model: Module, loss: Loss, learn: Part, held_out: Part | None, seed: int, verbose: int | None) -> None:
+def expect_sound(
+    model: Module, loss: Loss, learn: Part, held_out: Part | None, seed: int, verbose: int | None, sampled: bool = False
+) -> None:  # fmt: skip
     """Print what is found, raise DataError on errors, warn of the rest."""
-    found = examine(model, loss, learn, held_out, seed)
+    found = examine(model, loss, learn, held_out, seed, sampled)
     if found.errors:
         raise DataError("\n  ".join(["check=True found what makes learning impossible:", *map(str, found.errors)]))
     for finding in found.warnings:
@@ -231,15 +246,15 @@ def _of_pairs(output: Tensor, loss: Loss, y: Array) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _of_targets(model: Module, output: Tensor, loss: Loss, y: Array) -> Iterator[Finding]:
+def _of_targets(model: Module, output: Tensor, loss: Loss, y: Array, sampled: bool) -> Iterator[Finding]:
     classes = y.ndim == 1 and y.dtype.kind in "iu"
     units = output.shape[-1] if output.ndim > 1 else 1
-    if len(y) > 1 and not np.ptp(y.reshape(len(y), -1).astype(np.float64), axis=0).any():
+    if len(y) > 1 and not sampled and not np.ptp(y.reshape(len(y), -1).astype(np.float64), axis=0).any():
         yield Finding("warning", "targets", "all of them are the same: there is nothing to tell apart.")
         return
     if classes and units > 1:
         empty = np.flatnonzero(np.bincount(y, minlength=units)[:units] == 0)
-        if len(empty):
+        if len(empty) and not sampled:  # others may have it
             yield Finding("warning", "targets", f"no training row has the class {_some(empty)}: it cannot be learned.")
         return
     t = y.astype(np.float64)

@@ -229,8 +229,9 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             programs[:] = [program]
             return *program.loop(inputs, y, weighted, rows, size, full), scalars
 
-        if wish.check and stream is None:
-            expect_sound(model, chosen, learn, held_out if isinstance(held_out, tuple) else None, seed, wish.verbose)
+        if wish.check:
+            aside = held_out if isinstance(held_out, tuple) else None
+            expect_sound(model, chosen, learn, aside, seed, wish.verbose, sampled=stream is not None)
         loop, key, names, scalars = steps()
         judge = None
         if held_out is not None:

@@ -43,14 +43,14 @@ class Kept:
 
     @staticmethod
     def of(states: Mapping[str, Variable], arrays: Mapping[str, Any]) -> Kept:
-        """The moment these arrays are from; every variable must have one that fits."""
-        kept = Kept(states)
-        for path, variable in states.items():
-            found = arrays.get(path)
-            if found is None or np.shape(found) != variable.shape:
+        """The moment these arrays are from. A variable without one was not there yet: a layer set free since then."""
+        kept = Kept({path: variable for path, variable in states.items() if path in arrays})
+        for path, variable in kept._variables.items():
+            found = arrays[path]
+            if np.shape(found) != variable.shape:
                 raise DataError(
-                    f"what was kept does not fit the model: {path} has shape {variable.shape}, kept is "
-                    f"{'nothing' if found is None else f'shape {np.shape(found)}'}"
+                    f"what was kept does not fit the model: {path} has shape {variable.shape}, kept is shape "
+                    f"{np.shape(found)}"
                 )
             kept._values[variable] = np.array(found, variable.dtype)
         return kept

@@ -29,6 +29,8 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
             hint = hint or (" A function is told with kj.callbacks.Log(function)." if callable(hook) else "")
             raise DataError(f"callbacks are objects made from kj.callbacks.Callback, got {hook!r}.{hint}")
         name = type(hook).__name__
+        if sum(other is hook for other in found) > 1:
+            raise DataError(f"callbacks: the same {name} is there twice, and would count everything twice.")
         cadence(hook.every, name)
         if hook.writes is not None:
             place = Path(hook.writes).resolve()

@@ -32,6 +32,12 @@ def unpacked(x: Any, y: Any, what: str = "x", model: Module | None = None) -> tu
     if y is None:
         if isinstance(x, tuple) and len(x) == 2:
             return x
+        if (found := streamed(x, what=what)) is not None:
+            some = "x, y = source.take(range(1000))" if isinstance(found, Source) else "x, y = next(iter(...))"
+            raise DataError(
+                f"{what} is {found.name}, which is read piece by piece, as fit, evaluate, predict and kj.check can. "
+                f"Here rows are needed that lie in memory: {some}"
+            )
         raise DataError(f"{what} has no targets: give x and y, or a data set that has both")
     return x, y
 

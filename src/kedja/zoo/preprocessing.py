@@ -41,7 +41,8 @@ def preprocess(model: Module, images: Any) -> NDArray[np.float32]:
             "pretrained weights do"
         )
     some = list(images) if isinstance(images, list | tuple) else [images]
-    shape = model.input_shape
+    # With a new head the model is not built yet, and says its shapes itself.
+    shape = next(iter(model.input_shapes or model.known_shapes()), None)
     if not some or shape is None or len(shape) != 4:
         raise DataError(f"preprocess takes images for a model of images; got {len(some)} and a model for {shape}")
     return scaled(np.stack([cut(image, (shape[1], shape[2]), how) for image in some]), how)

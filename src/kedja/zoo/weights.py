@@ -82,6 +82,8 @@ def load(model: Module, weights: Any, seed: int = 0) -> WeightsReport:
             raise DataError(f"{network} has no weights for ImageNet; there are some for {', '.join(IMAGENET)}")
         known = IMAGENET[network]
         source = _modern(_imagenet(network, known))
+    elif isinstance(weights, str) and not os.path.exists(weights) and weights.isalnum():
+        raise FormatError(f'weights={weights!r} is neither "imagenet", nor a file, nor an address')
     elif _addresses(weights):
         source = _from_addresses([weights] if isinstance(weights, str) else list(weights))
     report = _all_but_the_head(model, source)

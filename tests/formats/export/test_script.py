@@ -1,5 +1,6 @@
 """`--format python`: the program computes what the model predicts, in a Python that has NumPy and no kedja."""
 
+import json
 import subprocess
 import sys
 
@@ -122,6 +123,22 @@ def test_columns_of_a_file(tmp_path):
     new = {"area": [55.0, None], "town": ["Paris", "Kiruna"], "day": ["2022-01-05", "2020-03-01"]}
     rows = [{k: "" if v[i] is None else str(v[i]) for k, v in new.items()} for i in range(2)]
     np.testing.assert_allclose(program.predict(program.encode(rows)), net.predict(new), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=r"lack the columns \['area', 'day'\]"):
+        program.encode([{"town": "Lund"}])
+    alone = subprocess.run([sys.executable, tmp_path / "net.py"], capture_output=True, text=True, check=False)
+    assert alone.returncode == 1 and alone.stderr.endswith("rows.csv: give one file of rows\n")
+
+
+def test_what_images_go_through_is_said(tmp_path):
+    """Cutting and scaling images is not part of the network: program and ONNX file tell how it was done."""
+    net = kj.zoo.lenet5().build(seed=0)
+    net.info["preprocess"] = {"crop": 1.0, "resize": None, "resample": "bilinear", "mean": [33.0], "std": [78.0]}
+    export(net, tmp_path / "net.py", "python")
+    assert "mean [33.0], std [78.0]" in loaded(tmp_path / "net.py").__doc__
+    onnx = pytest.importorskip("onnx")
+    export(net, tmp_path / "net.onnx", "onnx")
+    said = {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert json.loads(said["preprocess"]) == net.info["preprocess"]
 
 
 def test_layers_it_does_not_know(tmp_path):

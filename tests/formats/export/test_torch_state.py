@@ -121,3 +121,15 @@ def test_arrays_under_their_paths(format, tmp_path):
     assert sorted(held) == sorted(net.state) and found.files == (tmp_path / "net",)
     for path, v in net.state.items():
         np.testing.assert_array_equal(held[path], v.value)
+
+
+def test_an_imported_model_keeps_its_names(tmp_path):
+    """The nodes of an ONNX model have their weights as they lie in the file, which is PyTorch's order."""
+    pytest.importorskip("onnx")
+    net = kj.Sequential([kj.nn.Conv2D(4, 3), kj.nn.Flatten(), kj.nn.Dense(2)]).build((None, 5, 5, 1), seed=0)
+    back = kj.onnx.load(kj.onnx.save(net, tmp_path / "net.onnx").path)
+    export(back, tmp_path / "net.pt", "torch")
+    state = torch.load(tmp_path / "net.pt", weights_only=True)
+    assert len(back.state.of_kind("trainable")) == 4
+    for path, variable in back.state.of_kind("trainable").items():
+        assert np.array_equal(state[path].numpy(), variable.numpy())

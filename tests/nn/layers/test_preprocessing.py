@@ -153,3 +153,31 @@ def test_missing_values_need_a_layer_for_them():
     """Without one NaN is refused as before."""
     with pytest.raises(DataError, match="nan at row"):
         kj.Sequential([kj.nn.Dense(1)]).fit(X, X[:, :1], loss="mse")
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("form", ["datetime64", "objects", "text", "polars"])
+def test_dates_of_data_frames(form, gaps):
+    """Dates of pandas, polars and Python are dates, with and without a split, and mean what they mean as text."""
+    import pandas as pd
+    import polars as pl
+
+    days = pd.Series(pd.date_range("2020-01-01", periods=30, freq="11D"))
+    days = days.where(~days.index.isin([4, 9])) if gaps else days
+    text = [None if pd.isna(day) else day.strftime("%Y-%m-%d") for day in days]
+    objects = [None if pd.isna(day) else day.date() for day in days]
+    sold = {"datetime64": days, "objects": objects, "text": text, "polars": pl.Series(objects)}[form]
+    frame = pl.DataFrame({"sold": sold}) if form == "polars" else pd.DataFrame({"sold": sold})
+    net = kj.Sequential([kj.nn.Columns(), kj.nn.Dense(1)])
+    net.fit(frame, np.arange(30.0)[:, None], loss="mse", validation=0.2, seed=0, verbose=0, engine="reference")
+    assert "date" in str(net.layers[0].treatments)
+    np.testing.assert_array_equal(net.predict(frame), net.predict({"sold": text}))
+
+
+def test_one_row_is_a_list_of_one():
+    """A dict of single values is no table; what to write instead is said."""
+    net = kj.Sequential([kj.nn.Columns(), kj.nn.Dense(1)])
+    net.fit({"a": [1.0, 2.0, 4.0]}, [[1.0], [2.0], [3.0]], loss="mse", seed=0, verbose=0, engine="reference")
+    assert net.predict([{"a": 3}]).shape == (1, 1)
+    with pytest.raises(DataError, match=r"column 'a' is 3, one value: a row of a table is given as \[row\]"):
+        net.predict({"a": 3})

@@ -80,6 +80,29 @@ def test_frozen_again_and_free_again_keeps_the_memory():
     np.testing.assert_array_equal(net._training.memory[name].numpy(), kept)
 
 
+@pytest.mark.parametrize("killed", [5, 8])
+def test_resumed_with_best_weights_from_before_a_layer_was_free(killed, tmp_path):
+    """What EarlyStopping kept has no memory of a layer that was frozen then; resuming ends with the same bits."""
+
+    class Crash(kj.callbacks.Callback):
+        def after_epoch(self, run, epoch, figures):
+            if epoch == killed:
+                raise KeyboardInterrupt
+
+    def run(*more, **how):
+        net = frozen()
+        rising = kj.callbacks.EarlyStopping("learning_rate", patience=99)  # best in the first epoch
+        hooks = [kj.callbacks.Unfreeze({3: "dense_1"}), rising, *more]
+        net.fit(X, Y, optimizer=kj.optim.Adam(0.01), epochs=10, callbacks=hooks, **HOW, **how)
+        return net
+
+    checkpoint = kj.callbacks.Checkpoint(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint, Crash())
+    for a, b in zip(run(checkpoint, resume=tmp_path).get_weights(), run().get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_layers_of_an_ensemble_are_not_set_free_unnoticed():
     """In an ensemble the steps are those of the beginning; a change of what learns is refused."""
     together = kj.Ensemble(frozen(), 2)

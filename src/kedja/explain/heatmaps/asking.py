@@ -12,6 +12,7 @@ import numpy as np
 from kedja.data.check import check_array
 from kedja.engines.engine import Program
 from kedja.errors import DataError, GraphError, ShapeError, one_of
+from kedja.explain.pictures.layouts import channels_axes, channels_axis, channels_first
 from kedja.explain.pictures.passing import as_model
 from kedja.graph.node import Array, Tensor, ancestors, placeholder
 from kedja.graph.trace import Graph
@@ -19,7 +20,7 @@ from kedja.nn.layers.call import watching
 from kedja.nn.layers.layer import Layer
 from kedja.nn.losses.likelihoods import logits_of
 from kedja.nn.model import Module
-from kedja.ops import sigmoid, softmax
+from kedja.ops import moveaxis, sigmoid, softmax
 from kedja.ops import sum as total
 from kedja.train.evaluation import input_shapes, model_dtype, suited
 from kedja.train.metrics.metric import link_of
@@ -47,31 +48,38 @@ class Scored:
     each: Tensor
     score: Tensor
     calls: list[tuple[str, Layer, Tensor]]
+    axes: dict[Tensor, int]  # of the channels, for the nodes after a convolution
 
 
 class Asked:
-    """A model and images `x` (n, *shape of its input): `places` are the sizes along which a map is drawn."""
+    """A model and images `x` (n, *shape of its input): `places` are the sizes along which a map is drawn.
 
-    def __init__(self, model: Module, x: Array, form: tuple[int, ...], score: str, names: Sequence[str] | None) -> None:
-        self.model, self.x, self.form, self.score = model, x, form, score
+    `first`: the model takes its channels first; `x` has them last all the same.
+    """
+
+    def __init__(
+        self, model: Module, x: Array, form: tuple[int, ...], score: str, names: Sequence[str] | None,
+        first: bool = False,
+    ) -> None:  # fmt: skip
+        self.model, self.x, self.form, self.score, self.first = model, x, form, score, first
         self.places, self.names = form[:-1], None if names is None else list(names)
         self._traced: dict[int, Scored] = {}
         loss = training_of(model).loss
         self.loss = loss.name if loss else None
-        first = self.traced(self.rows_for(len(x)))
-        if first.output.ndim != 2:
+        scored = self.traced(self.rows_for(len(x)))
+        if scored.output.ndim != 2:
             raise ShapeError(
-                f"heatmap asks about the score of a class; the model gives {first.output.shape[1:]} for an example"
+                f"heatmap asks about the score of a class; the model gives {scored.output.shape[1:]} for an example"
             )
-        width = first.output.shape[1]
-        self.link = link_of(first.output, self.loss)
+        width = scored.output.shape[1]
+        self.link = link_of(scored.output, self.loss)
         if self.link == "values" and self.names is not None and width > 1:
             self.link = "logits"  # of classes that have names, as networks from elsewhere give them
         self.yes_or_no = width == 1 and self.link != "values"
         self.classes = 2 if self.yes_or_no else width
         if self.names is not None and len(self.names) != self.classes:
             raise DataError(f"heatmap: {len(self.names)} names for {self.classes} classes")
-        self.output = self.run(first, [first.output], x)[0]
+        self.output = self.run(scored, [scored.output], x)[0]
 
     def traced(self, rows: int) -> Scored:
         """The graph for so many rows at a time, made once."""
@@ -88,15 +96,15 @@ class Asked:
                 calls.append((path, layer, output))
 
         with watching(watch):
-            output = self.model(x)
+            output = self.model(moveaxis(x, -1, 1) if self.first else x)
         if not isinstance(output, Tensor):
             raise GraphError("heatmap: takes a model with one output")
         if output.ndim != 2:
-            return Scored(x, x, output, output, output, output, calls)
+            return Scored(x, x, output, output, output, output, calls, {})
         scores = self._scores(output)
         weight = placeholder(output.shape, output.dtype, "weight")
         each = total(scores * weight, axis=1)
-        return Scored(x, weight, output, scores, each, total(each), calls)
+        return Scored(x, weight, output, scores, each, total(each), calls, channels_axes(scores))
 
     def _scores(self, output: Tensor) -> Tensor:
         """What is differentiated: the numbers before sigmoid or softmax, or with score="probability" those after."""
@@ -145,13 +153,17 @@ class Asked:
         """Images and weights for all pairs of an image and one of its targets (n, t), image by image."""
         return np.repeat(self.x, targets.shape[1], 0), self.weights(targets.ravel())
 
-    def node_of(self, scored: Scored, layer: str | Layer | None) -> tuple[str, Tensor]:
-        """The maps of a layer: of the one named, or the last that has places; (name, node (rows, *places, maps))."""
+    def node_of(self, scored: Scored, layer: str | Layer | None) -> tuple[str, Tensor, int]:
+        """The maps of a layer: of the one named, or the last that has places; (name, node, the axis of its maps)."""
+        path, node = self._found(scored, layer)
+        return path, node, channels_axis(node, scored.score, scored.axes)
+
+    def _found(self, scored: Scored, layer: str | Layer | None) -> tuple[str, Tensor]:
         above = set(ancestors([scored.score]))
         rank = len(self.places)
         found = [
             (path, node) for path, _, node in scored.calls
-            if node.ndim == rank + 2 and math.prod(node.shape[1:-1]) > 1 and node in above
+            if node.ndim == rank + 2 and node in above and _places(node, scored) > 1
         ]  # fmt: skip
         made = [(path, node) for path, node in found if not _laid_out(node, scored.x)]
         if layer is not None:
@@ -186,6 +198,11 @@ class Asked:
         return layer, node
 
 
+def _places(node: Tensor, scored: Scored) -> int:
+    """How many places the maps of a node have."""
+    return math.prod(node.shape[1:]) // max(node.shape[channels_axis(node, scored.score, scored.axes)], 1)
+
+
 def _laid_out(node: Tensor, x: Tensor) -> bool:
     """Whether a node holds the numbers of the input in another shape alone."""
     while node is not x and getattr(node.op, "name", "") in ("reshape", "transpose", "expand_dims", "cast"):
@@ -215,17 +232,18 @@ def asked(
     if len(shapes) != 1:
         raise GraphError(f"heatmap: takes a model with one input; this one has {len(shapes)}")
     expected = tuple(shapes[0][1:])
-    form = form_of(model, expected, shape)
-    x, single = _images(image, expected, form, model_dtype(model))
+    first = channels_first(model, expected, model_dtype(model))
+    form = form_of(model, expected, shape, first)
+    x, single = _images(image, expected, form, model_dtype(model), first)
     whole = (*x.shape[1:],) if len(expected) == len(form) else form
     known = names if names is not None else model.info.get("class_names")
-    return Asked(model, x, whole, score, known), single
+    return Asked(model, x, whole, score, known, first), single
 
 
-def form_of(model: Module, expected: tuple[Any, ...], shape: Sequence[int] | None) -> tuple[Any, ...]:
-    """How an input lies in space: (*places, channels)."""
+def form_of(model: Module, expected: tuple[Any, ...], shape: Sequence[int] | None, first: bool) -> tuple[Any, ...]:
+    """How an input lies in space: (*places, channels); the model may take the channels `first`."""
     if shape is None and len(expected) > 1:
-        return expected
+        return (*expected[1:], expected[0]) if first else expected
     given = tuple(shape) if shape is not None else tuple(model.info.get("image_shape") or _reshaped(model))
     if not given:
         raise ShapeError(
@@ -252,8 +270,10 @@ def _reshaped(model: Module) -> tuple[int, ...]:
     return tuple(found) if len(found) > 1 and min(found) > 0 else ()
 
 
-def _images(image: Any, expected: tuple[Any, ...], form: tuple[Any, ...], dtype: Any) -> tuple[Array, bool]:
-    """The images as rows of the model's input, and whether a single one came."""
+def _images(
+    image: Any, expected: tuple[Any, ...], form: tuple[Any, ...], dtype: Any, first: bool
+) -> tuple[Array, bool]:  # fmt: skip
+    """The images as rows of the model's input, with the channels last in any case, and whether a single one came."""
     array = check_array(image.numpy() if isinstance(image, Tensor) else np.asarray(image), "image", dtype=dtype)
     for wanted in dict.fromkeys([expected, form, form[:-1] if form[-1] == 1 else form]):
         for single in (True, False):
@@ -262,7 +282,9 @@ def _images(image: Any, expected: tuple[Any, ...], form: tuple[Any, ...], dtype:
                 rows = array[None] if single else array
                 if not len(rows):
                     raise DataError("heatmap: there is no image to ask about")
-                shape = tuple(given) if wanted == expected else _filled(expected, given)
+                if first and wanted == expected:
+                    return np.ascontiguousarray(np.moveaxis(rows, 1, -1)), single
+                shape = tuple(given) if wanted == expected else _filled(form if first else expected, given)
                 return np.ascontiguousarray(rows.reshape(len(rows), *shape)), single
     several = f" or several, (n, {', '.join(map(str, form))})"
     raise ShapeError(f"heatmap: the image has shape {array.shape}, and the model takes one of {form},{several}")

@@ -12,6 +12,7 @@ import numpy as np
 from kedja.data.images import CHANNELS, DEEP, pillow
 from kedja.errors import DataError, ShapeError
 from kedja.explain.heatmaps.asking import form_of
+from kedja.explain.pictures.layouts import channels_first
 from kedja.explain.pictures.passing import as_model
 from kedja.graph.node import Array
 from kedja.train.evaluation import input_shapes, model_dtype
@@ -26,7 +27,8 @@ def photograph(path: str | os.PathLike[str], model: Any, shape: Sequence[int] | 
     if model.info.get("preprocess") and shape is None:
         found: Array = model.preprocess(path)[0]
         return found.astype(model_dtype(model))
-    form = form_of(model, tuple(input_shapes(model)[0][1:]), shape)
+    expected = tuple(input_shapes(model)[0][1:])
+    form = form_of(model, expected, shape, channels_first(model, expected, model_dtype(model)))
     if len(form) != 3:
         raise ShapeError(f"heatmap: the model takes examples of shape {form}, and {path} is an image")
     return (pixels(path, form) / 255).astype(model_dtype(model))

@@ -23,9 +23,9 @@ def grad_cam(asked: Asked, targets: Array, options: Options) -> Answer:
     """
     x, weight = asked.pairs(targets)
     scored = asked.traced(asked.rows_for(len(x)))
-    layer, maps = asked.node_of(scored, options.given["layer"])
-    share = mean(grad(scored.score, maps), _places(maps), keepdims=True)
-    weighed = total(share * maps, axis=-1)
+    layer, maps, axis = asked.node_of(scored, options.given["layer"])
+    share = mean(grad(scored.score, maps), _places(maps, axis), keepdims=True)
+    weighed = total(share * maps, axis=axis)
     node = weighed if options.given["signed"] else relu(weighed)
     return Answer(asked.run(scored, [node], x, weight)[0], layer)
 
@@ -38,21 +38,21 @@ def cam(asked: Asked, targets: Array, options: Options) -> Answer:
     """
     x, weight = asked.pairs(targets)
     scored = asked.traced(asked.rows_for(len(x)))
-    layer, maps = asked.node_of(scored, options.given["layer"])
+    layer, maps, axis = asked.node_of(scored, options.given["layer"])
     slope = grad(scored.score, maps)
     between = _between(scored, maps)
     if scored.x in set(ancestors([slope])):
         raise GraphError(_refusal(layer, between, "the score is no weighted sum of them"))
-    m = float(np.prod(maps.shape[1:-1]))
-    weighed, slopes = asked.run(scored, [total(slope * m * maps, axis=-1), slope], x, weight)
-    flat = slopes.reshape(len(slopes), -1, slopes.shape[-1])
+    m = float(np.prod([maps.shape[a] for a in _places(maps, axis)]))
+    weighed, slopes = asked.run(scored, [total(slope * m * maps, axis=axis), slope], x, weight)
+    flat = np.moveaxis(slopes, axis, -1).reshape(len(slopes), -1, maps.shape[axis])
     if np.ptp(flat, axis=1).max() > 1e-5 * np.abs(flat).max():
         raise GraphError(_refusal(layer, between, "each place has weights of its own"))
     return Answer(weighed, layer)
 
 
-def _places(maps: Tensor) -> tuple[int, ...]:
-    return tuple(range(1, maps.ndim - 1))
+def _places(maps: Tensor, channels: int) -> tuple[int, ...]:
+    return tuple(a for a in range(1, maps.ndim) if a != channels)
 
 
 def _between(scored: Scored, maps: Tensor) -> str:

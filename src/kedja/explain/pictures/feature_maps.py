@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kedja.errors import DataError, GraphError, ShapeError, one_of
+from kedja.explain.pictures.layouts import channels_axes, channels_axis
 from kedja.explain.pictures.marks import number
 from kedja.explain.pictures.passing import as_model, batched, passed
 from kedja.explain.pictures.picture import Plotted, returned, signed
@@ -120,7 +121,14 @@ def feature_maps(
         raise GraphError(
             "feature_maps: no layer of the model makes maps, as a convolution does; see kj.explain.responses"
         )
-    return returned(FeatureMaps(given[0], {n: np.asarray(known[n].numpy())[0] for n in wanted}, most), path)
+    axes = channels_axes(found.output)
+    first = channels_axis(found.inputs[0], found.output, axes) == 1
+    shown = np.moveaxis(given[0], 0, -1) if first and given.ndim > 2 else given[0]
+    maps = {}
+    for name in wanted:
+        axis = channels_axis(known[name], found.output, axes)
+        maps[name] = np.moveaxis(np.asarray(known[name].numpy()), axis, -1)[0]
+    return returned(FeatureMaps(shown, maps, most), path)
 
 
 class Filters(Plotted):
@@ -204,8 +212,11 @@ def filters(
     known: dict[str, Array] = {}
     for name, inner in model.layers_by_path():
         for part, variable in inner.members():
-            kernel = isinstance(variable, Variable) and "kernel" in part and variable.ndim in (3, 4)
-            if kernel and "Conv" in type(inner).__name__:
+            if not isinstance(variable, Variable) or variable.ndim not in (3, 4):
+                continue
+            if getattr(inner, "op_type", "") == "Conv":
+                known.setdefault(name, np.moveaxis(np.asarray(variable.value), (0, 1), (-1, -2)))  # from ONNX's order
+            elif "kernel" in part and "Conv" in type(inner).__name__:
                 known.setdefault(name, np.asarray(variable.value))
     if not known:
         raise GraphError("filters: the model has no convolution; kj.explain.draw_network shows dense layers' weights")
@@ -213,7 +224,9 @@ def filters(
         raise one_of("convolution", layer, known)
     name = layer or next(iter(known))
     shapes = model.input_shapes or model.known_shapes()
-    colours = bool(shapes) and shapes[0][-1] == 3 and known[name].ndim == 4 and known[name].shape[-2] == 3
+    colours = (
+        bool(shapes) and 3 in (shapes[0][-1], shapes[0][1]) and known[name].ndim == 4 and known[name].shape[-2] == 3
+    )
     return returned(Filters(name, known[name], most, colours and name == next(iter(known))), path)
 
 

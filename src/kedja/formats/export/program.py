@@ -34,9 +34,20 @@ def head(model: Module, shape: Sequence[Any], text: str) -> str:
     used += [f"from {home} import {name}" for home, name in FROM if re.search(rf"\b{name}\b", text)]
     return (
         f'"""{said}\n\npredict(x) takes an array ({sizes}) and gives the output of the network. '
-        f'Written by kedja {kedja.__version__}.\n"""\n\n'
+        f'Written by kedja {kedja.__version__}.\n{_pictures(model)}"""\n\n'
         + "\n".join(used)
         + "\n\nimport numpy as np\n\nArray = np.ndarray"
+    )
+
+
+def _pictures(model: Module) -> str:
+    """What images went through before the network saw them, which the program leaves to its user."""
+    how = model.info.get("preprocess")
+    if not how:
+        return ""
+    return (
+        "Its numbers are those of images cut to that size, (pixel - mean) / std with pixels of 0 to 255:\n"
+        f"mean {how['mean']}, std {how['std']}.\n"
     )
 
 
@@ -96,6 +107,8 @@ def label(text: str) -> str:
 
 def encode(rows: Any) -> Array:
     """Rows as dicts of text, by the names of the columns, as the numbers that predict takes."""
+    if rows and (lacking := [name for name, *_ in COLUMNS if name not in rows[0]]):
+        raise ValueError(f"the rows lack the columns {lacking}")
     x = np.full((len(rows), len(COLUMNS)), np.nan)
     for i, row in enumerate(rows):
         for j, (name, kind, about) in enumerate(COLUMNS):
@@ -126,7 +139,8 @@ def main(model: Module, shape: Sequence[Any]) -> str:
     """What the program does with a file."""
     front = next((layer for _, layer in model.members() if isinstance(layer, Layer)), None)
     classes, names = model.info.get("class_names"), model.info.get("feature_names")
-    lines = ['if __name__ == "__main__":  # python this.py rows.csv']
+    lines = ['if __name__ == "__main__":  # python this.py rows.csv', "    if len(sys.argv) != 2:"]
+    lines += ['        sys.exit(f"python {sys.argv[0]} rows.csv: give one file of rows")']
     before = ""
     if isinstance(front, nn.Columns):
         lines += ['    with open(sys.argv[1], newline="", encoding="utf-8") as file:']

@@ -52,7 +52,7 @@ def snippet(model: Module, file: str) -> tuple[str, str]:
 
 def _layers(model: Module) -> Sequence[tuple[str, Layer]]:
     if not isinstance(model, Sequential):
-        raise FormatError(f"it is a {type(model).__name__}, not a Sequential")
+        raise FormatError(f"it is of class {type(model).__name__}, not Sequential")
     return [(name, layer) for name, layer in model.members() if isinstance(layer, Layer)]
 
 

@@ -59,7 +59,7 @@ class Evaluate(Callback):
     >>> net = kj.Sequential([kj.nn.Dense(1)])
     >>> ends = kj.callbacks.Evaluate(x, y)
     >>> history = net.fit(x, y, loss="mse", epochs=3, callbacks=[ends], seed=0)
-    >>> abs(history["train_loss"][-1] - net.evaluate(x, y)["loss"]) < 1e-6
+    >>> bool(abs(history["train_loss"][-1] - net.evaluate(x, y)["loss"]) < 1e-6)
     True
     """
 

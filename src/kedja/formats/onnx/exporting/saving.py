@@ -255,8 +255,8 @@ def _doc(model: Module) -> str:
 
 
 def _properties(model: Module) -> dict[str, str]:
-    """What the numbers of inputs and outputs are, where the model knows: names of features and classes, as JSON."""
-    known = {k: model.info.get(k) for k in ("task", "target", "feature_names", "class_names")}
+    """What the numbers of inputs and outputs are, where the model knows, as JSON: names, what images go through."""
+    known = {k: model.info.get(k) for k in ("task", "target", "feature_names", "class_names", "preprocess")}
     return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in known.items() if v}
 
 
