@@ -32,7 +32,7 @@ $(BIN)/python:
 		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
 $(VENV)/.install-stamp: pyproject.toml | $(BIN)/python
-	$(PIP) install --editable ".[data,plot]"
+	$(PIP) install --editable ".[data,plot,kernels]"
 	@touch $@
 
 # The other environments stand on the first: $(VENV)/.test-stamp installs the extra "test", and so on. Of aeon only the

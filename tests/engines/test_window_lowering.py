@@ -28,6 +28,7 @@ def test_xlas_own_convolutions_equal_the_reference(case):
 @pytest.mark.parametrize("channels", [3, 20])
 def test_portions_equal_the_whole_batch(channels, monkeypatch):
     """A batch taken in portions that fit the cache gives the values and gradients of one taken whole."""
+    monkeypatch.setenv("KEDJA_KERNELS", "xla")
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(6, 7, 6, channels)), rng.normal(size=(3, 2, channels, 4))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,8 @@ import numpy as np
 from jax import lax
 
 from kedja.diff.custom import custom
+from kedja.engines.xla.devices import device
+from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
@@ -22,6 +25,7 @@ from kedja.ops.softmax import normalised_exp
 __all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
 
 LITERAL_BYTES = 1024  # larger constants are arguments of the program, never literals in it
+MOST_SPREAD = 1 << 20  # numbers that a factor shared by many products is repeated into at most
 Lowering = Callable[..., Any]
 
 
@@ -80,8 +84,26 @@ def _sum(x: Any, axes: tuple[int, ...]) -> Any:
     return jnp.sum(x, axis=axes, dtype=x.dtype)
 
 
+@jax.custom_batching.custom_vmap
 def _matmul(a: Any, b: Any) -> Any:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+@_matmul.def_vmap
+def _matmuls(n: int, mapped: Sequence[bool], a: Any, b: Any) -> tuple[Any, bool]:
+    """Many small products at once, in a loop whose steps know nothing of each other.
+
+    XLA's fast kernels on a CPU take neither a transposed first factor nor one that all products share; both are laid
+    out first, and the barrier keeps XLA from undoing it.
+    """
+    there = list(mapped)
+    if device().platform == "cpu":
+        if not there[0] and b.ndim > 2 and n * a.size <= MOST_SPREAD:
+            a, there[0] = jnp.broadcast_to(a, (n, *a.shape)), True
+        if there[0]:
+            a = lax.optimization_barrier(a)  # type: ignore[no-untyped-call]
+    axes = [0 if t else None for t in there]
+    return jax.vmap(partial(jnp.matmul, precision=lax.Precision.HIGHEST), in_axes=axes)(a, b), True
 
 
 def _power(x: Any, p: Any) -> Any:
@@ -186,8 +208,13 @@ def emit(graph: Graph, inputs: Sequence[Any], known: Mapping[Tensor, Any]) -> li
     """The graph's ends for tracers `inputs`; `known` holds variables and large constants. One pass, no recursion."""
     values: dict[Tensor, Any] = {}
     values.update(zip(graph.inputs, inputs, strict=True))
+    together = fused(graph)
     for node in graph.order:
         if node in values:
+            continue
+        if node in together:
+            work = together[node]
+            values.update({} if work is None else work(values))
             continue
         if node in known:
             values[node] = known[node]

@@ -1,7 +1,8 @@
 """Convolution for the compiler.
 
 XLA's own convolutions are good on GPU and TPU. On CPU they are weak, and the gradient of a kernel is up to 60 times
-slower inside a loop than outside, so there a convolution is patches and matrix products.
+slower inside a loop than outside, so there a convolution is a kernel of our own (`kernels`), or patches and matrix
+products.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from kedja.engines.xla import kernels
 from kedja.graph.shapes import Shape, size
 from kedja.ops.convolution import collect, correlate, spread
 from kedja.ops.op import Op
 from kedja.ops.pooling import first_real, give_back, largest, least, pick, window_spread, window_sum
 from kedja.ops.windows import Windows, count, spans
 
+Lowering = Callable[..., Any]
 HIGHEST = lax.Precision.HIGHEST
 
 
@@ -31,6 +34,28 @@ _barrier: Callable[[Any], Any] = lax.optimization_barrier
 def _native(x: Any) -> bool:
     """Whether XLA's convolutions serve: they do off the CPU, for floats."""
     return jax.default_backend() != "cpu" and bool(jnp.issubdtype(x.dtype, jnp.floating))
+
+
+def _served(native: Lowering, kernel: Lowering, patches: Lowering) -> Lowering:
+    """XLA's own off the CPU; there a kernel of ours where one serves, else patches."""
+
+    def lowered(a: Any, b: Any, **attrs: Any) -> Any:
+        if _native(a):
+            return native(a, b, **attrs)
+        found = kernel(a, b, **attrs)
+        return patches(a, b, **attrs) if found is None else found
+
+    return lowered
+
+
+def _pooled(kernel: Lowering, plain: Lowering) -> Lowering:
+    """A kernel of ours where one serves."""
+
+    def lowered(*xs: Any, **attrs: Any) -> Any:
+        found = kernel(*xs, **attrs)
+        return plain(*xs, **attrs) if found is None else found
+
+    return lowered
 
 
 # --- XLA's own ------------------------------------------------------------------------------------------------------
@@ -324,8 +349,9 @@ def _sum_spread(g: Any, sizes: Shape, **attrs: Shape) -> Any:
 
 
 WINDOWS: dict[Op, Callable[..., Any]] = {
-    correlate: lambda x, w, **p: (native_conv if _native(x) else patch_conv)(x, w, **p),
-    spread: lambda g, w, **p: (native_transpose if _native(g) else patch_transpose)(g, w, **p),
-    collect: lambda x, g, **p: (native_kernel if _native(x) else patch_kernel)(x, g, **p),
-    largest: _max_pool, pick: _pick, give_back: _scatter, window_sum: _sum_pool, window_spread: _sum_spread,
+    correlate: _served(native_conv, kernels.conv, patch_conv),
+    spread: _served(native_transpose, kernels.transpose, patch_transpose),
+    collect: _served(native_kernel, kernels.weights, patch_kernel),
+    largest: _pooled(kernels.max_pool, _max_pool), pick: _pick, give_back: _pooled(kernels.give_back, _scatter),
+    window_sum: _sum_pool, window_spread: _sum_spread,
 }  # fmt: skip

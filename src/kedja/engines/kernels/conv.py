@@ -1,0 +1,191 @@
+"""The kernel of a convolution, which is also that of its gradient by the input.
+
+The weights are first packed: [block of outputs][place and channel][lanes], with zeros where the last block is not full,
+and the bias at the head of each block. Then, for every block and every tile of `places` output places, the numbers
+acc[place][vector] += x[place's window, q] · w[q, vector] are summed in registers over all q, a run of neighbouring
+numbers at a time. The order of the sum depends on nothing but the kernel.
+
+Buffers: x, w, then those of the epilogue (bias; mask), then y and the room for the packed weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from kedja.engines.kernels import bands
+from kedja.engines.kernels.builder import Builder, Int, Variable
+
+__all__ = ["FIELDS", "Conv", "write"]
+
+FIELDS = (
+    "prepare", "work", "finish",  # the chunks of each phase
+    *bands.FIELDS,
+    "outs", "blocks", "groups",  # channels out, blocks of them, and how many portions of blocks are chunks of their own
+    "outer", "outer_step", "middle", "middle_step", "run",  # the sum over q: two loops around a run of neighbours
+    "depth", "kernel_rows", "kernel_columns",  # the channels that an output sees, and how large the kernel is
+    "strip", "strip_step", "strip_low", "kept",  # of a narrow gradient: see `_write_narrow`
+    # The kernel as it lies in memory: where it begins, and its steps.
+    "w_start", "w_rows", "w_columns", "w_channels", "w_outs",
+)  # fmt: skip
+
+
+AHEAD = 2  # how many numbers of x are loaded before their products
+
+
+class Conv(NamedTuple):
+    """What a kernel is made for; everything else is a number it is given."""
+
+    dtype: str
+    places: int
+    vectors: int
+    ragged: bool  # whether the last block is not full
+    bias: bool = False
+    relu: bool = False
+    masked: bool = False  # whether y is 0 where another array is not positive: the gradient through a relu
+    each: bool = False  # whether each channel is convolved by itself (depthwise)
+    narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
+
+
+def write(b: Builder, kind: Conv) -> None:
+    """The kernel's phases, as functions of the builder's module."""
+    _write_packing(b, kind)
+    _write_work(b, kind)
+
+
+def _outputs(kind: Conv) -> tuple[int, int]:
+    """The numbers of the buffers y and packed weights."""
+    y = 2 + kind.bias + kind.masked
+    return y, y + 1
+
+
+def _write_packing(b: Builder, kind: Conv) -> None:
+    width = kind.vectors * b.lanes
+    with b.phase("prepare", FIELDS) as (buffer, n, chunk):
+        w, packed = buffer(1), buffer(_outputs(kind)[1])
+        reduction = n.kernel_rows * n.kernel_columns * n.depth
+        first, last = chunk * n.blocks // n.prepare, (chunk + 1) * n.blocks // n.prepare
+        with b.loop(last - first) as i:
+            block = first + i
+            head = b.at(packed, block * (reduction + 1) * width)
+            filled = (n.outs - block * width).least(width)
+            b.clear(head, (reduction + 1) * width)
+            if kind.bias:
+                b.copy(head, b.at(buffer(2), block * width), filled)
+            body = b.at(head, b.whole(width))
+            start = b.at(w, n.w_start + block * width * n.w_outs)
+            with b.loop(n.kernel_rows) as r, b.loop(n.kernel_columns) as s, b.loop(n.depth) as c:
+                source = b.at(start, r * n.w_rows + s * n.w_columns + c * n.w_channels)
+                target = b.at(body, ((r * n.kernel_columns + s) * n.depth + c) * width)
+                with b.loop(filled) as k:
+                    b.put(b.number(source, k * n.w_outs), target, k)
+
+
+def _write_work(b: Builder, kind: Conv) -> None:
+    y_at, packed_at = _outputs(kind)
+    width = kind.vectors * b.lanes
+    with b.phase("work", FIELDS) as (buffer, n, chunk):
+        x, y, packed = buffer(0), buffer(y_at), buffer(packed_at)
+        mask = buffer(y_at - 1) if kind.masked else None
+        parts = n.work // n.groups
+        part, group = chunk // n.groups, chunk % n.groups
+        first_block, last_block = group * n.blocks // n.groups, (group + 1) * n.blocks // n.groups
+        size = (n.outer * n.middle * n.run + 1) * width
+        begin, end = part * n.units // parts, (part + 1) * n.units // parts
+        if kind.narrow:
+            _write_narrow(b, kind, n, x, y, packed, mask, begin, end)
+            return
+        with bands.units(b, n, x, begin, end) as unit, b.loop(last_block - first_block) as i:
+            block = first_block + i
+            with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
+                places, sums = _tile(b, kind, n, unit, tile * kind.places, b.at(packed, block * size), block * width)
+                _finish(b, kind, n, unit, places, sums, block * width, y, mask)
+
+
+def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, mask: Any, begin: Int, end: Int) -> None:
+    """The gradient by an image of few channels, which would not fill a vector.
+
+    A vector holds what one place of the output's gradient sends to neighbouring places of a row, all their channels, as
+    they lie in memory. It is added to a strip, a row of the image with its padding, from which the row is then cut.
+    The kernel is one column wide for this; the places are (row of the image, column of the output).
+    """
+    most = n.unit_images * n.unit_rows
+    table_bytes = (most * n.columns * 8 + 63) // 64 * 64
+    with b.scratch(table_bytes + most * n.strip * b.itemsize) as table:
+        strips = b.after(table, table_bytes)
+        with b.loop(most) as r, b.loop(n.columns) as c:
+            b.store_int(r * n.strip + c * n.strip_step, table, r * n.columns + c)
+        with bands.units(b, n, x, begin, end) as unit:
+            rows = unit.places // n.columns
+            b.clear(strips, rows * n.strip)
+            with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
+                first = tile * kind.places
+                places, sums = _tile(b, kind, n, unit, first, packed, b.whole(0))
+                for t, place in enumerate(places):
+                    # Past the end the last place was done again: nothing of it is added.
+                    lanes = b.choose((first + t).compare("<", unit.places), n.outs, 0)
+                    strip = b.at(strips, b.load_int(table, place))
+                    for v in range(kind.vectors):
+                        some = b.mask(lanes - v * b.lanes)
+                        here = b.at(strip, b.whole(v * b.lanes))
+                        b.store(b.ir.fadd(b.load(here, some), sums[t][v].get()), here, some)
+            with b.loop(rows) as r, b.loop((n.kept + (b.lanes - 1)) // b.lanes) as i:
+                lane = i * b.lanes
+                some = b.mask(n.kept - lane)
+                at = (unit.first // n.columns + r) * n.kept + lane
+                found = b.load(b.at(strips, r * n.strip + n.strip_low + lane), some)
+                if kind.masked:
+                    found = b.where_positive(b.load(b.at(mask, at), some), found)
+                b.store(found, b.at(y, at), some)
+
+
+def _tile(
+    b: Builder, kind: Conv, n: Any, unit: bands.Unit, begin: Int, weights: Any, out: Int
+) -> tuple[list[Int], list[list[Variable]]]:
+    """The sums of `places` places and `vectors` vectors. Past the unit's end the last place is done again."""
+    places = [(begin + t).least(unit.places - 1) for t in range(kind.places)]
+    some = _masks(b, kind, n, out) if kind.each else []
+    windows = [b.at(unit.source, b.load_int(unit.table, p)) for p in places]
+    starts = [b.load(b.at(weights, b.whole(v * b.lanes))) for v in range(kind.vectors)]
+    sums = [[b.variable(starts[v]) for v in range(kind.vectors)] for _ in places]
+    row = b.variable(ir.Constant(ir.IntType(64), kind.vectors * b.lanes))
+    with b.loop(n.outer) as i, b.loop(n.middle) as j:
+        offset = i * n.outer_step + j * n.middle_step
+        here = b.at(weights, b.whole(row.get()))
+        with b.loop(n.run) as q:
+            q = b.opaque(q)
+            ws = [b.load(b.at(here, q * (kind.vectors * b.lanes) + v * b.lanes)) for v in range(kind.vectors)]
+            at = offset + q
+            for t, window in enumerate(windows):
+                if t >= AHEAD:
+                    at = b.opaque(at, [s.get() for s in sums[t - AHEAD]])
+                number = None if kind.each else b.splat(b.number(window, at))
+                for v, w in enumerate(ws):
+                    if kind.each:
+                        number = b.load(b.at(window, at + out + v * b.lanes), some[v])
+                    sums[t][v].set(b.fma(number, w, sums[t][v].get()))
+        row.set((b.whole(row.get()) + n.run * (kind.vectors * b.lanes)).value)
+    return places, sums
+
+
+def _finish(
+    b: Builder, kind: Conv, n: Any, unit: bands.Unit, places: list[Int], sums: list[list[Variable]], out: Int,
+    y: Any, mask: Any,
+) -> None:  # fmt: skip
+    """The epilogue, and the store."""
+    masks = _masks(b, kind, n, out)
+    for t in range(kind.places):
+        for v in range(kind.vectors):
+            found = sums[t][v].get()
+            where = (unit.first + places[t]) * n.outs + out + v * b.lanes
+            if kind.relu:
+                found = b.relu(found)
+            if kind.masked:
+                found = b.where_positive(b.load(b.at(mask, where), masks[v]), found)
+            b.store(found, b.at(y, where), masks[v])
+
+
+def _masks(b: Builder, kind: Conv, n: Any, out: Int) -> list[Any]:
+    """The lanes of each vector from `out` on that hold channels; None where all do."""
+    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]

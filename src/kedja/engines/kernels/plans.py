@@ -1,0 +1,247 @@
+"""Which kernel serves a convolution, and the numbers it is given: all rules stand here.
+
+Everything here depends on shapes, strides and the processor alone, never on the number of threads, so the order of
+sums, and with it every bit, is the same in each run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kedja.engines.kernels import conv, pool, weights
+from kedja.engines.kernels.target import Target
+from kedja.graph.shapes import Shape
+
+__all__ = ["Geometry", "Plan", "plan_conv", "plan_pool", "plan_transpose", "plan_weights"]
+
+SCRATCH_BYTES = 1 << 17  # of a unit: half of a small second-level cache
+CHUNKS = 16  # into so many pieces the work is divided, where there is enough of it
+PARTS = 8  # sums of a weight gradient that are kept apart, each with a copy of the weights
+PART_BYTES = 1 << 24  # of all of these
+PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
+EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
+MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
+
+
+class Geometry(NamedTuple):
+    """A 2-D convolution from (n, *into, channels) to (n, *out, outs)."""
+
+    n: int
+    into: Shape
+    out: Shape
+    channels: int
+    outs: int
+    kernel: Shape
+    stride: Shape
+    low: Shape
+    high: Shape
+    dilation: Shape
+    each: bool = False  # each channel by itself (depthwise)
+
+
+class Plan(NamedTuple):
+    """The kernel, its numbers in the order it reads them, and how many numbers its own room must hold."""
+
+    kind: Any
+    target: Target
+    numbers: tuple[int, ...]
+    room: int
+
+
+def _is_product(g: Geometry) -> bool:
+    """Whether it is a product of two matrices as they lie, at which XLA is a fifth faster."""
+    return g.kernel == (1, 1) and g.stride == (1, 1) and not any(g.low + g.high) and not g.each
+
+
+def _fitting(target: Target, outs: int, itemsize: int) -> Target:
+    """Half-wide vectors where the outputs fill no more: some processors do two of them at a time."""
+    if target.bits == 512 and outs <= target.lanes(itemsize) // 2:
+        return target._replace(bits=256)
+    return target
+
+
+def _vectors(target: Target, outs: int, itemsize: int) -> tuple[int, int]:
+    """Vectors of outputs and rows of a register tile: as many sums as there are registers."""
+    needed = -(-outs // target.lanes(itemsize))
+    vectors = 1 if needed == 1 else 3 if needed == 3 and target.registers == 32 else 2
+    rows = {32: {1: 28, 2: 14, 3: 9}, 16: {1: 12, 2: 6 if target.fma else 5}}[target.registers][vectors]
+    return vectors, rows
+
+
+def _rows(entries: int, most: int) -> int:
+    """The rows of a tile of which the entries fill the last one nearly: one of a few, each a kernel of its own."""
+    return min((most, most * 3 // 4, most // 2, most // 3), key=lambda rows: -(-entries // rows) * (rows + 2))
+
+
+def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int) -> dict[str, int]:
+    """How the images are divided into units."""
+    reach = [d * (k - 1) + 1 for k, d in zip(g.kernel, g.dilation, strict=True)]
+    wide = (g.out[1] - 1) * g.stride[1] + reach[1]
+    wide = max(wide, g.low[1] + (g.into[1] - 1) * gaps[1] + 1) if copied else wide
+    row_bytes = wide * g.channels * itemsize
+
+    def tall(of: int) -> int:
+        return (of - 1) * g.stride[0] + reach[0]
+
+    unit_rows = g.out[0]
+    while unit_rows > 1 and tall(unit_rows) * row_bytes > SCRATCH_BYTES:
+        unit_rows = -(-unit_rows // 2)
+    # A batch of few images is divided further, but not into less than a few tiles.
+    while g.n * -(-g.out[0] // unit_rows) < CHUNKS and (unit_rows // 2) * g.out[1] >= 4 * rows:
+        unit_rows = -(-unit_rows // 2)
+    together = 1
+    if unit_rows == g.out[0]:
+        one = tall(unit_rows) * row_bytes
+        while (
+            together * g.out[0] * g.out[1] < 8 * rows
+            and 2 * together * one <= SCRATCH_BYTES
+            and g.n // (2 * together) >= CHUNKS
+        ):
+            together *= 2
+    banded = -(-g.out[0] // unit_rows)
+    return {
+        "images": g.n, "rows": g.out[0], "columns": g.out[1],
+        "in_rows": g.into[0], "in_columns": g.into[1], "channels": g.channels,
+        "stride_rows": g.stride[0], "stride_columns": g.stride[1], "low_rows": g.low[0], "low_columns": g.low[1],
+        "gap_rows": gaps[0], "gap_columns": gaps[1], "units": -(-g.n // together) * banded,
+        "unit_images": together, "unit_rows": unit_rows, "bands": banded,
+        "copied": int(copied), "tall": tall(unit_rows), "wide": wide,
+    }  # fmt: skip
+
+
+def _plan_forward(
+    g: Geometry, gaps: Shape, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, bool]
+) -> Plan:
+    itemsize = np.dtype(dtype).itemsize
+    vectors, places = (1, EACH_ROWS) if g.each else _vectors(target, g.outs, itemsize)
+    depth = 1 if g.each else g.channels
+    width = vectors * target.lanes(itemsize)
+    copied = any(g.low) or any(h > 0 for h in g.high) or any(gap > 1 for gap in gaps)
+    numbers = _units(g, copied, gaps, itemsize, places)
+    row = (numbers["wide"] if copied else g.into[1]) * g.channels
+    # Then the places of a kernel's row, and their channels, are one run of neighbours.
+    joined = g.dilation[1] == 1 and not g.each
+    blocks = -(-g.outs // width)
+    reduction = g.kernel[0] * g.kernel[1] * depth
+    packed = blocks * (reduction + 1) * width
+    groups = 1 if numbers["units"] >= CHUNKS else min(blocks, -(-CHUNKS // numbers["units"]))
+    numbers |= {
+        "prepare": min(blocks, 4) if packed * itemsize > PACK_BYTES else 1,
+        "work": min(numbers["units"], CHUNKS) * groups, "finish": 0,
+        "outs": g.outs, "blocks": blocks, "groups": groups,
+        "outer": g.kernel[0], "outer_step": g.dilation[0] * row, "middle": 1 if joined else g.kernel[1],
+        "middle_step": g.dilation[1] * g.channels, "run": depth * (g.kernel[1] if joined else 1),
+        "depth": depth, "kernel_rows": g.kernel[0], "kernel_columns": g.kernel[1],
+        "strip": 0, "strip_step": 0, "strip_low": 0, "kept": 0, **kernel_steps,
+    }  # fmt: skip
+    kind = conv.Conv(dtype, places, vectors, g.outs % width != 0, each=g.each, **epilogue)
+    return Plan(kind, target, tuple(numbers[name] for name in conv.FIELDS), packed)
+
+
+def plan_conv(g: Geometry, dtype: str, target: Target, **epilogue: bool) -> Plan | None:
+    """y from x and w. None where something else is faster."""
+    if _is_product(g):
+        return None
+    across = g.outs if g.each else g.channels * g.outs
+    steps = {
+        "w_start": 0, "w_rows": g.kernel[1] * across, "w_columns": across, "w_channels": g.outs, "w_outs": 1,
+    }  # fmt: skip
+    return _plan_forward(g, (1, 1), steps, dtype, _fitting(target, g.outs, np.dtype(dtype).itemsize), epilogue)
+
+
+def plan_transpose(g: Geometry, dtype: str, target: Target, **epilogue: bool) -> Plan | None:
+    """x from y and w: y, spread by the stride, met by the flipped kernel. None where something else is faster."""
+    if _is_product(g):
+        return None
+    if g.stride != (1, 1) and not g.each:  # most products would be by the zeros between: patches were 3 times faster
+        return None
+    reach = [d * (k - 1) for k, d in zip(g.kernel, g.dilation, strict=True)]
+    low = tuple(r - a for r, a in zip(reach, g.low, strict=True))
+    if any(a < 0 for a in low):  # more padding than the kernel reaches over
+        return None
+    high = tuple(
+        i - ((o - 1) * s + 1) - a + r for i, o, s, a, r in zip(g.into, g.out, g.stride, low, reach, strict=True)
+    )
+    back = Geometry(g.n, g.out, g.into, g.outs, g.channels, g.kernel, (1, 1), low, high, g.dilation, g.each)
+    if not g.each and _narrow_pays(g, np.dtype(dtype).itemsize, target):
+        return _plan_narrow(g, back, dtype, target, epilogue)
+    across = g.outs if g.each else g.channels * g.outs
+    target = _fitting(target, g.channels, np.dtype(dtype).itemsize)
+    steps = {
+        "w_start": (g.kernel[0] * g.kernel[1] - 1) * across, "w_rows": -g.kernel[1] * across, "w_columns": -across,
+        "w_channels": 1, "w_outs": 1 if g.each else g.outs,
+    }  # fmt: skip
+    return _plan_forward(back, g.stride, steps, dtype, target, epilogue)
+
+
+def _narrow_pays(g: Geometry, itemsize: int, target: Target) -> bool:
+    """Whether vectors of neighbouring places are better filled than vectors of channels."""
+
+    def cost(target: Target, columns: int, outs: int) -> float:
+        vectors = -(-outs // target.lanes(itemsize))
+        return (
+            float("inf") if vectors > 3 or (vectors == 3 and target.registers < 32) else target.bits * columns * vectors
+        )
+
+    as_channels = cost(_fitting(target, g.channels, itemsize), g.into[1], g.channels) * g.kernel[1] / g.stride[1]
+    as_places = cost(target, g.out[1], g.kernel[1] * g.channels)
+    return g.dilation[1] == 1 and 1.2 * as_places < as_channels
+
+
+def _plan_narrow(g: Geometry, back: Geometry, dtype: str, target: Target, epilogue: Mapping[str, bool]) -> Plan:
+    row = g.kernel[1] * g.channels
+    reach = max((g.out[1] - 1) * g.stride[1] + g.kernel[1], g.low[1] + g.into[1])
+    steps = {
+        "w_start": (g.kernel[0] - 1) * row * g.outs, "w_rows": -row * g.outs, "w_columns": 0, "w_channels": 1,
+        "w_outs": g.outs, "strip": reach * g.channels, "strip_step": g.stride[1] * g.channels,
+        "strip_low": g.low[1] * g.channels, "kept": g.into[1] * g.channels,
+    }  # fmt: skip
+    rows = back._replace(
+        out=(g.into[0], g.out[1]), outs=row, kernel=(g.kernel[0], 1), low=(back.low[0], 0), high=(back.high[0], 0),
+        dilation=(g.dilation[0], 1),
+    )  # fmt: skip
+    return _plan_forward(rows, (g.stride[0], 1), steps, dtype, target, {**epilogue, "narrow": True})
+
+
+def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False) -> Plan:
+    """w from x and y."""
+    itemsize = np.dtype(dtype).itemsize
+    target = _fitting(target, g.outs, itemsize)
+    vectors, most = (1, EACH_ROWS) if g.each else _vectors(target, g.outs, itemsize)
+    depth = 1 if g.each else g.channels
+    width = vectors * target.lanes(itemsize)
+    entries = g.kernel[0] * g.kernel[1] * depth
+    rows = _rows(entries, most)
+    tiles = -(-entries // rows)
+    copied = any(g.low) or any(h > 0 for h in g.high)
+    numbers = _units(g, copied, (1, 1), itemsize, rows)
+    blocks = -(-g.outs // width)
+    size = blocks * (tiles * rows + 1) * width
+    parts = max(1, min(PARTS, numbers["units"], PART_BYTES // (size * itemsize)))
+    groups = min(blocks, -(-PARTS // parts))
+    numbers |= {
+        "prepare": 0, "work": parts * groups, "finish": 1 if size * parts * itemsize < PACK_BYTES else 4,
+        "outs": g.outs, "blocks": blocks, "groups": groups, "parts": parts,
+        "depth": depth, "kernel_rows": g.kernel[0], "kernel_columns": g.kernel[1],
+        "dilation_rows": g.dilation[0], "dilation_columns": g.dilation[1], "tiles": tiles,
+    }  # fmt: skip
+    kind = weights.Weights(dtype, rows, vectors, g.outs % width != 0, sums, g.each)
+    return Plan(kind, target, tuple(numbers[name] for name in weights.FIELDS), size * parts)
+
+
+def plan_pool(
+    shape: Shape, window: Shape, dtype: str, target: Target, back: bool = False, positive: bool = False
+) -> Plan | None:
+    """The largest of windows that lie side by side over (n, rows, columns, channels), or their gradient."""
+    images, *into, channels = shape
+    rows, columns = (i // k for i, k in zip(into, window, strict=True))
+    if window[0] * window[1] > MOST_PLACES:
+        return None
+    target = _fitting(target, channels, np.dtype(dtype).itemsize)
+    ragged = channels % target.lanes(np.dtype(dtype).itemsize) != 0
+    kind = pool.Pool(dtype, window[0], window[1], ragged, back, positive)
+    work = min(CHUNKS, images * rows)
+    return Plan(kind, target, (0, work, 0, images, rows, columns, *into, channels), 1)

@@ -1,0 +1,201 @@
+"""Convolutions by kernels of our own, for the CPU: what calls them from a compiled program.
+
+A kernel is called through JAX's typed foreign-function interface, by a name that holds the hash of its code; so the
+text of a program, and with it the compile cache, knows which kernels it was compiled with. The name is registered when
+a program is lowered, which happens before a cached one is loaded too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from kedja.errors import one_of
+from kedja.graph.shapes import Shape
+from kedja.ops.windows import Windows, count
+
+__all__ = ["available", "conv", "give_back", "max_pool", "transpose", "weights"]
+
+CHOICES = ("auto", "llvm", "xla")
+FLOATS = ("float32", "float64")
+
+
+def chosen() -> str:
+    """What $KEDJA_KERNELS asks for: "xla" is XLA alone, "llvm" and "auto" are kernels where they serve."""
+    choice = os.environ.get("KEDJA_KERNELS", "auto")
+    if choice not in CHOICES:
+        raise one_of("KEDJA_KERNELS", choice, CHOICES)
+    return choice
+
+
+def available() -> bool:
+    """Whether programs may call kernels: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
+    return chosen() != "xla" and jax.default_backend() == "cpu" and _interface_fits()
+
+
+@lru_cache(maxsize=1)
+def _interface_fits() -> bool:
+    if find_spec("llvmlite") is None or not sys.platform.startswith(("linux", "darwin")):
+        return False
+    with contextlib.suppress(OSError, AttributeError, ImportError):
+        from kedja.engines.kernels import layout
+
+        header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+        return layout.fits(header.read_text(encoding="utf-8"))
+    return False
+
+
+def conv(x: Any, w: Any, groups: int, bias: Any = None, relu: bool = False, **p: Shape) -> Any:
+    """y from x and w, or None where no kernel serves."""
+    return _with_two_axes(_conv, x, w, groups, bias=bias, relu=relu, **p)
+
+
+def transpose(g: Any, w: Any, sizes: Shape, groups: int, positive: Any = None, **p: Shape) -> Any:
+    """x from y and w, or None; 0 where `positive` is not."""
+    return _with_two_axes(_transpose, g, w, groups, sizes=sizes, positive=positive, **p)
+
+
+def weights(x: Any, g: Any, kernel: Shape, groups: int, sums: bool = False, **p: Shape) -> Any:
+    """w from x and y, or None; with `sums` also the sums of y over all but its channels."""
+    return _with_two_axes(_weights, x, g, groups, kernel=kernel, sums=sums, **p)
+
+
+def max_pool(x: Any, **attrs: Shape) -> Any:
+    """The largest of each window, or None."""
+    return _pooled(x, None, False, Windows(**attrs))
+
+
+def give_back(x: Any, g: Any, positive: bool = False, **attrs: Shape) -> Any:
+    """The gradient of `max_pool`, or None; with `positive` 0 for windows whose largest is not positive."""
+    return _pooled(x, g, positive, Windows(**attrs))
+
+
+def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
+    side_by_side = windows.stride == windows.size and windows.is_bare and set(windows.dilation) == {1}
+    if not (available() and x.ndim == 4 and side_by_side and x.dtype.name in FLOATS and all(x.shape)):
+        return None
+    from kedja.engines.kernels import pool as family
+    from kedja.engines.kernels.plans import plan_pool
+
+    out = count(x.shape[1:3], windows)
+    if not all(out):
+        return None
+    plan = plan_pool(x.shape, windows.size, x.dtype.name, _target(), g is not None, positive)
+    if plan is None:
+        return None
+    given, shape = ((x,), (x.shape[0], *out, x.shape[3])) if g is None else ((x, g), x.shape)
+    return _called(family.write, plan, given, [shape])[0]
+
+
+def _with_two_axes(serve: Callable[..., Any], a: Any, b: Any, groups: int, **more: Any) -> Any:
+    """A convolution along one axis is one along two, the first of size 1."""
+    rank = a.ndim - 2
+    if not (available() and rank in (1, 2) and a.dtype.name in FLOATS and a.dtype == b.dtype):
+        return None
+    # One group, or each channel by itself.
+    alone = a.shape[-1] == groups if serve is _weights else b.shape[-2] == 1
+    each = groups > 1 and b.shape[-1] == groups and alone
+    if groups > 1 and not each:
+        return None
+    more["each"] = each
+    if rank == 2:
+        return serve(a, b, **more)
+    wide = {"stride": 1, "dilation": 1, "low": 0, "high": 0, "sizes": 1, "kernel": 1}
+    more = {k: (wide[k], *v) if k in wide else v for k, v in more.items()}
+    if more.get("positive") is not None:
+        more["positive"] = more["positive"][:, None]
+    over = serve is _weights
+    found = serve(a[:, None], b[:, None] if over else b[None], **more)
+    if found is None:
+        return None
+    if isinstance(found, tuple):
+        return found[0][0], found[1]
+    return found[0] if over else found[:, 0]
+
+
+def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows: Windows) -> Any:
+    from kedja.engines.kernels.plans import Geometry
+
+    out = count(into, windows)
+    if not all((n, channels, outs, *into, *out)):
+        return None
+    return Geometry(n, tuple(into), out, channels, outs, *windows, each)
+
+
+def _conv(x: Any, w: Any, bias: Any, relu: bool, each: bool, **p: Shape) -> Any:
+    from kedja.engines.kernels import conv as family
+    from kedja.engines.kernels.plans import plan_conv
+
+    g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
+    if g is None:
+        return None
+    plan = plan_conv(g, x.dtype.name, _target(), bias=bias is not None, relu=relu)
+    if plan is None:
+        return None
+    given = (x, w) if bias is None else (x, w, bias)
+    return _called(family.write, plan, given, [(g.n, *g.out, g.outs)])[0]
+
+
+def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Shape) -> Any:
+    from kedja.engines.kernels import conv as family
+    from kedja.engines.kernels.plans import plan_transpose
+
+    g = _geometry(y.shape[0], sizes, y.shape[3] if each else w.shape[2], y.shape[3], each, Windows(w.shape[:2], **p))
+    plan = None if g is None else plan_transpose(g, y.dtype.name, _target(), masked=positive is not None)
+    if plan is None:
+        return None
+    given = (y, w) if positive is None else (y, w, positive)
+    return _called(family.write, plan, given, [(g.n, *g.into, g.channels)])[0]
+
+
+def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) -> Any:
+    from kedja.engines.kernels import weights as family
+    from kedja.engines.kernels.plans import plan_weights
+
+    g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], y.shape[3], each, Windows(kernel, **p))
+    if g is None:
+        return None
+    plan = plan_weights(g, x.dtype.name, _target(), sums)
+    shapes = [(*kernel, 1 if each else g.channels, g.outs)] + ([(g.outs,)] if sums else [])
+    found = _called(family.write, plan, (x, y), shapes)
+    return tuple(found) if sums else found[0]
+
+
+def _target() -> Any:
+    from kedja.engines.kernels import target
+
+    return target.host()
+
+
+def _called(write: Any, plan: Any, given: tuple[Any, ...], shapes: list[Shape]) -> list[Any]:
+    """The kernel's results, without its own room."""
+    dtype = given[0].dtype
+    result: Any = jax.ShapeDtypeStruct
+    results = [result(s, dtype) for s in [*shapes, (plan.room,)]]
+    name = _registered(write, plan.kind, plan.target)
+    return list(
+        jax.ffi.ffi_call(name, results, vmap_method="sequential")(*given, plan=np.array(plan.numbers, np.int64))
+    )[:-1]
+
+
+@cache
+def _registered(write: Any, kind: Any, target: Any) -> str:
+    """The name under which XLA finds a kernel."""
+    from kedja.engines.kernels.compile import compiled, source
+
+    machine = compiled(source(write, kind, target), target)
+    name = f"kedja_{type(kind).__name__.lower()}_{machine.name}"
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    jax.ffi.register_ffi_target(name, new(machine.address(), None, None), platform="cpu")
+    return name
