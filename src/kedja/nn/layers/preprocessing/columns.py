@@ -97,7 +97,7 @@ class Columns(Preprocessing):
     town    category  2 categories, one-hot
     planet  nothing   left out: every row has Earth
     >>> front({"town": ["Paris"], "area": [60]}).numpy().tolist()
-    [[0.0, 0.0, 1.0, 0.0, 0.0]]
+    [[0.0, 0.0, 0.0, 0.0]]
     """
 
     takes_missing = True
