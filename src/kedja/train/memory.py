@@ -35,7 +35,10 @@ PATCH_BYTES = 1 << 21  # convolutions on a CPU: patches of as many examples at a
 
 
 class Memory(NamedTuple):
-    """Bytes that training takes. `activations`: kept for the way back; `workspace`: room for convolutions."""
+    """Bytes that training takes. `activations`: kept for the way back; `workspace`: room for convolutions by patches.
+
+    Kernels need less workspace than patches do, so there the whole is an upper bound.
+    """
 
     weights: int
     gradients: int

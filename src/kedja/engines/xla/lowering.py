@@ -106,6 +106,12 @@ def _matmuls(n: int, mapped: Sequence[bool], a: Any, b: Any) -> tuple[Any, bool]
     return jax.vmap(partial(jnp.matmul, precision=lax.Precision.HIGHEST), in_axes=axes)(a, b), True
 
 
+def _softmax(x: Any, axis: int) -> Any:
+    """eˣ/Σeˣ. XLA may work x out again for the difference, in another order of sums: x − max is held at 0 or below."""
+    z = jnp.exp(jnp.minimum(x - jnp.max(x, axis=axis, keepdims=True, initial=-jnp.inf), jnp.zeros((), x.dtype)))
+    return z / jnp.sum(z, axis=axis, keepdims=True, dtype=x.dtype)
+
+
 def _power(x: Any, p: Any) -> Any:
     return lax.pow(*jnp.broadcast_arrays(x, p))
 
@@ -146,7 +152,7 @@ LOWER: dict[Op, Lowering] = {
     elementwise.arcsin: lax.asin, elementwise.arccos: lax.acos, elementwise.arctan: lax.atan,
     elementwise.sinh: lax.sinh, elementwise.cosh: lax.cosh,
     elementwise.arcsinh: lax.asinh, elementwise.arccosh: lax.acosh, elementwise.arctanh: lax.atanh,
-    elementwise.softplus: lambda x: jnp.logaddexp(x, jnp.zeros_like(x)), normalised_exp: jax.nn.softmax,
+    elementwise.softplus: lambda x: jnp.logaddexp(x, jnp.zeros_like(x)), normalised_exp: _softmax,
     elementwise.erf: lax.erf, elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
     elementwise.relu: lambda x: lax.max(x, jnp.zeros_like(x)),
     elementwise.absolute: lax.abs, elementwise.maximum: lax.max, elementwise.minimum: lax.min,
