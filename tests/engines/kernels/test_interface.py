@@ -136,4 +136,5 @@ def test_a_batch_of_kernels_under_map():
 def test_the_room_of_a_weight_gradient_is_bounded():
     """Parts that each have a copy of the weights do not fill the memory."""
     g = plans.Geometry(64, (8, 8), (8, 8), 512, 512, (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
-    assert plans.plan_weights(g, "float32", host()).room * 4 <= 2 * plans.PART_BYTES
+    weights = 3 * 3 * 512 * 512 * 4
+    assert weights <= plans.plan_weights(g, "float32", host()).room * 4 <= max(plans.PART_BYTES, 1.1 * weights)

@@ -18,6 +18,7 @@ __all__ = ["FIELDS", "Unit", "units"]
 FIELDS = (
     "images", "rows", "columns",  # of the output
     "in_rows", "in_columns", "channels",  # of the input
+    "pitch",  # from one place of the scratch to the next: the channels, or a little more (see `plans`)
     "stride_rows", "stride_columns", "low_rows", "low_columns",
     "gap_rows", "gap_columns",  # the input's neighbours are so far apart: more than 1 for the gradient of a stride
     "units", "unit_images", "unit_rows", "bands",  # of a unit; how many units an image is
@@ -37,7 +38,7 @@ class Unit(NamedTuple):
 @contextmanager
 def units(b: Builder, n: Any, x: Any, begin: Int, end: Int) -> Iterator[Unit]:
     """The units from `begin` to `end`, one after the other; the table is made once and serves all."""
-    row = b.choose(n.copied.compare("!=", 0), n.wide, n.in_columns) * n.channels
+    row = b.choose(n.copied.compare("!=", 0), n.wide, n.in_columns) * n.pitch
     image = b.choose(n.copied.compare("!=", 0), n.tall, n.in_rows) * row
     table_bytes = n.unit_images * n.unit_rows * n.columns * 8
     table_bytes = (table_bytes + 63) // 64 * 64
@@ -64,13 +65,13 @@ def units(b: Builder, n: Any, x: Any, begin: Int, end: Int) -> Iterator[Unit]:
 
 def _fill_table(b: Builder, n: Any, table: Any, row: Int, image: Int) -> None:
     with b.loop(n.unit_images) as i, b.loop(n.unit_rows) as r, b.loop(n.columns) as c:
-        place = i * image + r * n.stride_rows * row + c * n.stride_columns * n.channels
+        place = i * image + r * n.stride_rows * row + c * n.stride_columns * n.pitch
         b.store_int(place, table, (i * n.unit_rows + r) * n.columns + c)
 
 
 def _fill(b: Builder, n: Any, x: Any, scratch: Any, start: Int, first_row: Int, images: Int) -> None:
     """Copy the rows that a unit needs. Padding beside them is zero from the start and stays it."""
-    row = n.wide * n.channels
+    row = n.wide * n.pitch
     whole = n.in_columns * n.channels
     with b.loop(images) as i, b.loop(n.tall) as r:
         target = b.at(scratch, (i * n.tall + r) * row)
@@ -80,12 +81,11 @@ def _fill(b: Builder, n: Any, x: Any, scratch: Any, start: Int, first_row: Int, 
         with b.ir.if_else(real) as (there, missing):
             with there:
                 source = b.at(x, ((start + i) * n.in_rows + at // n.gap_rows) * whole)
-                inner = b.at(target, n.low_columns * n.channels)
-                with b.ir.if_else(n.gap_columns.compare("==", 1)) as (dense, spread):
+                inner = b.at(target, n.low_columns * n.pitch)
+                with b.ir.if_else((n.gap_columns * n.pitch).compare("==", n.channels)) as (dense, spread):
                     with dense:
                         b.copy(inner, source, whole)
-                    with spread, b.loop(n.in_columns) as c, b.loop(n.channels) as k:
-                        to = b.at(inner, c * n.gap_columns * n.channels + k)
-                        b.ir.store(b.number(source, c * n.channels + k), to, align=b.itemsize)
+                    with spread, b.loop(n.in_columns) as c:
+                        b.copy(b.at(inner, c * n.gap_columns * n.pitch), b.at(source, c * n.channels), n.channels)
             with missing:
                 b.clear(target, row)

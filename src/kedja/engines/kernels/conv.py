@@ -31,6 +31,7 @@ FIELDS = (
 )  # fmt: skip
 
 
+TOGETHER = 8  # outputs that are far apart and packed together: more would fall on one another in the cache
 AHEAD = 2  # how many numbers of x are loaded before their products
 
 
@@ -64,22 +65,51 @@ def _write_packing(b: Builder, kind: Conv) -> None:
     width = kind.vectors * b.lanes
     with b.phase("prepare", FIELDS) as (buffer, n, chunk):
         w, packed = buffer(1), buffer(_outputs(kind)[1])
-        reduction = n.kernel_rows * n.kernel_columns * n.depth
-        first, last = chunk * n.blocks // n.prepare, (chunk + 1) * n.blocks // n.prepare
-        with b.loop(last - first) as i:
-            block = first + i
-            head = b.at(packed, block * (reduction + 1) * width)
-            filled = (n.outs - block * width).least(width)
-            b.clear(head, (reduction + 1) * width)
+        size = (n.kernel_rows * n.kernel_columns * n.depth + 1) * width
+        with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
+            head = b.at(packed, block * size)
+            b.clear(head, b.whole(width))
             if kind.bias:
-                b.copy(head, b.at(buffer(2), block * width), filled)
-            body = b.at(head, b.whole(width))
-            start = b.at(w, n.w_start + block * width * n.w_outs)
-            with b.loop(n.kernel_rows) as r, b.loop(n.kernel_columns) as s, b.loop(n.depth) as c:
-                source = b.at(start, r * n.w_rows + s * n.w_columns + c * n.w_channels)
-                target = b.at(body, ((r * n.kernel_columns + s) * n.depth + c) * width)
-                with b.loop(filled) as k:
-                    b.put(b.number(source, k * n.w_outs), target, k)
+                b.copy(head, b.at(buffer(2), block * width), (n.outs - block * width).least(width))
+        body = b.at(packed, b.whole(width))
+        with b.ir.if_else(n.w_outs.compare("==", 1)) as (neighbours, apart):
+            with neighbours:
+                _pack_rows(b, kind, n, chunk, b.at(w, n.w_start), body, size)
+            with apart:
+                _pack_columns(b, kind, n, chunk, b.at(w, n.w_start), body, size)
+
+
+def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
+    """The outputs are neighbours: what is read goes on and on."""
+    width = kind.vectors * b.lanes
+    rows = n.kernel_rows * n.kernel_columns
+    first, last = chunk * n.depth // n.prepare, (chunk + 1) * n.depth // n.prepare
+    with b.loop(rows) as at, b.loop(last - first) as i, b.loop(n.blocks) as block:
+        c = first + i
+        r, s = at // n.kernel_columns, at % n.kernel_columns
+        source = b.at(w, r * n.w_rows + s * n.w_columns + c * n.w_channels + block * width)
+        target = b.at(body, block * size + (at * n.depth + c) * width)
+        for v, mask in enumerate(_masks(b, kind, n, block * width)):
+            b.store(b.load(b.at(source, b.whole(v * b.lanes)), mask), b.at(target, b.whole(v * b.lanes)))
+
+
+def _pack_columns(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
+    """The outputs are far apart: what they read goes on side by side."""
+    width = kind.vectors * b.lanes
+    first, last = chunk * n.blocks // n.prepare, (chunk + 1) * n.blocks // n.prepare
+    size_of_place = n.depth * width
+    with b.loop(last - first) as i, b.loop(n.kernel_rows) as r, b.loop(n.kernel_columns) as s:
+        block = first + i
+        filled = (n.outs - block * width).least(width)
+        source = b.at(w, block * width * n.w_outs + r * n.w_rows + s * n.w_columns)
+        target = b.at(body, block * size + (r * n.kernel_columns + s) * size_of_place)
+        if kind.ragged:
+            b.clear(target, size_of_place)
+        with b.loop((filled + (TOGETHER - 1)) // TOGETHER) as p, b.loop(n.depth) as c:
+            first_lane = p * TOGETHER
+            with b.loop((filled - first_lane).least(TOGETHER)) as k:
+                lane = first_lane + k
+                b.put(b.number(source, c * n.w_channels + lane * n.w_outs), target, c * width + lane)
 
 
 def _write_work(b: Builder, kind: Conv) -> None:

@@ -17,10 +17,13 @@ from kedja.graph.shapes import Shape
 
 __all__ = ["Geometry", "Plan", "plan_conv", "plan_pool", "plan_transpose", "plan_weights"]
 
-SCRATCH_BYTES = 1 << 17  # of a unit: half of a small second-level cache
+FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
+WEIGHTS_BYTES = 1 << 18  # the same where weights are summed: the more places, the seldomer sums go to memory and back
+LINE_BYTES = 64  # of the cache
+APART_BYTES = 512  # places so far apart, or multiples of it, fall on few sets of the first-level cache
 CHUNKS = 16  # into so many pieces the work is divided, where there is enough of it
 PARTS = 8  # sums of a weight gradient that are kept apart, each with a copy of the weights
-PART_BYTES = 1 << 24  # of all of these
+PART_BYTES = 1 << 22  # of all of these
 PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
 EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
 MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
@@ -76,18 +79,24 @@ def _rows(entries: int, most: int) -> int:
     return min((most, most * 3 // 4, most // 2, most // 3), key=lambda rows: -(-entries // rows) * (rows + 2))
 
 
-def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int) -> dict[str, int]:
+def _pitch(channels: int, copied: bool, itemsize: int) -> int:
+    """How far apart places lie in the scratch: powers of two would share the same few lines of the cache."""
+    return channels + LINE_BYTES // itemsize if copied and channels * itemsize % APART_BYTES == 0 else channels
+
+
+def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int, blocks: int, most: int) -> dict[str, int]:
     """How the images are divided into units."""
     reach = [d * (k - 1) + 1 for k, d in zip(g.kernel, g.dilation, strict=True)]
     wide = (g.out[1] - 1) * g.stride[1] + reach[1]
     wide = max(wide, g.low[1] + (g.into[1] - 1) * gaps[1] + 1) if copied else wide
-    row_bytes = wide * g.channels * itemsize
+    pitch = _pitch(g.channels, copied, itemsize)
+    row_bytes = wide * pitch * itemsize
 
     def tall(of: int) -> int:
         return (of - 1) * g.stride[0] + reach[0]
 
     unit_rows = g.out[0]
-    while unit_rows > 1 and tall(unit_rows) * row_bytes > SCRATCH_BYTES:
+    while unit_rows > 1 and tall(unit_rows) * row_bytes > most:
         unit_rows = -(-unit_rows // 2)
     # A batch of few images is divided further, but not into less than a few tiles.
     while g.n * -(-g.out[0] // unit_rows) < CHUNKS and (unit_rows // 2) * g.out[1] >= 4 * rows:
@@ -97,19 +106,25 @@ def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int) -> 
         one = tall(unit_rows) * row_bytes
         while (
             together * g.out[0] * g.out[1] < 8 * rows
-            and 2 * together * one <= SCRATCH_BYTES
-            and g.n // (2 * together) >= CHUNKS
+            and 2 * together * one <= most
+            and g.n // (2 * together) * blocks >= CHUNKS
         ):
             together *= 2
     banded = -(-g.out[0] // unit_rows)
     return {
         "images": g.n, "rows": g.out[0], "columns": g.out[1],
-        "in_rows": g.into[0], "in_columns": g.into[1], "channels": g.channels,
+        "in_rows": g.into[0], "in_columns": g.into[1], "channels": g.channels, "pitch": pitch,
         "stride_rows": g.stride[0], "stride_columns": g.stride[1], "low_rows": g.low[0], "low_columns": g.low[1],
         "gap_rows": gaps[0], "gap_columns": gaps[1], "units": -(-g.n // together) * banded,
         "unit_images": together, "unit_rows": unit_rows, "bands": banded,
         "copied": int(copied), "tall": tall(unit_rows), "wide": wide,
     }  # fmt: skip
+
+
+def _places(numbers: Mapping[str, int], most: int) -> int:
+    """The places of a tile of which a unit's fill the last one nearly."""
+    unit = numbers["unit_images"] * numbers["unit_rows"] * numbers["columns"]
+    return min(range(most, max(1, most // 2), -1), key=lambda places: -(-unit // places) * (places + 1))
 
 
 def _plan_forward(
@@ -120,20 +135,22 @@ def _plan_forward(
     depth = 1 if g.each else g.channels
     width = vectors * target.lanes(itemsize)
     copied = any(g.low) or any(h > 0 for h in g.high) or any(gap > 1 for gap in gaps)
-    numbers = _units(g, copied, gaps, itemsize, places)
-    row = (numbers["wide"] if copied else g.into[1]) * g.channels
-    # Then the places of a kernel's row, and their channels, are one run of neighbours.
-    joined = g.dilation[1] == 1 and not g.each
     blocks = -(-g.outs // width)
+    numbers = _units(g, copied, gaps, itemsize, places, blocks, FORWARD_BYTES)
+    places = _places(numbers, places)
+    pitch = numbers["pitch"]
+    row = (numbers["wide"] if copied else g.into[1]) * pitch
+    # Then the places of a kernel's row, and their channels, are one run of neighbours.
+    joined = g.dilation[1] == 1 and pitch == g.channels and not g.each
     reduction = g.kernel[0] * g.kernel[1] * depth
     packed = blocks * (reduction + 1) * width
     groups = 1 if numbers["units"] >= CHUNKS else min(blocks, -(-CHUNKS // numbers["units"]))
     numbers |= {
-        "prepare": min(blocks, 4) if packed * itemsize > PACK_BYTES else 1,
+        "prepare": min(blocks, CHUNKS) if packed * itemsize > PACK_BYTES else 1,
         "work": min(numbers["units"], CHUNKS) * groups, "finish": 0,
         "outs": g.outs, "blocks": blocks, "groups": groups,
         "outer": g.kernel[0], "outer_step": g.dilation[0] * row, "middle": 1 if joined else g.kernel[1],
-        "middle_step": g.dilation[1] * g.channels, "run": depth * (g.kernel[1] if joined else 1),
+        "middle_step": g.dilation[1] * pitch, "run": depth * (g.kernel[1] if joined else 1),
         "depth": depth, "kernel_rows": g.kernel[0], "kernel_columns": g.kernel[1],
         "strip": 0, "strip_step": 0, "strip_low": 0, "kept": 0, **kernel_steps,
     }  # fmt: skip
@@ -217,13 +234,13 @@ def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False) ->
     rows = _rows(entries, most)
     tiles = -(-entries // rows)
     copied = any(g.low) or any(h > 0 for h in g.high)
-    numbers = _units(g, copied, (1, 1), itemsize, rows)
     blocks = -(-g.outs // width)
+    numbers = _units(g, copied, (1, 1), itemsize, rows, 2 * blocks, WEIGHTS_BYTES)
     size = blocks * (tiles * rows + 1) * width
     parts = max(1, min(PARTS, numbers["units"], PART_BYTES // (size * itemsize)))
     groups = min(blocks, -(-PARTS // parts))
     numbers |= {
-        "prepare": 0, "work": parts * groups, "finish": 1 if size * parts * itemsize < PACK_BYTES else 4,
+        "prepare": 0, "work": parts * groups, "finish": 1 if size * parts * itemsize < PACK_BYTES else CHUNKS,
         "outs": g.outs, "blocks": blocks, "groups": groups, "parts": parts,
         "depth": depth, "kernel_rows": g.kernel[0], "kernel_columns": g.kernel[1],
         "dilation_rows": g.dilation[0], "dilation_columns": g.dilation[1], "tiles": tiles,

@@ -70,24 +70,23 @@ def write(b: Builder, kind: Weights) -> None:
         block_size = (n.tiles * kind.entries + 1) * width
         begin, end = chunk * entries // n.finish, (chunk + 1) * entries // n.finish
         parts = buffer(3 + kind.sums)
-        with b.loop(n.blocks) as block:
-            home = b.at(parts, block * block_size)
-            step = n.blocks * block_size
-            with b.loop(end - begin) as i:
-                e = begin + i
-                target = b.at(buffer(2), e * n.outs + block * width)
-                _add_up(b, kind, n, b.at(home, e * width), step, target, block * width)
-            if kind.sums:
-                with b.when(chunk.compare("==", 0)):
-                    sums = b.at(home, n.tiles * kind.entries * width)
-                    _add_up(b, kind, n, sums, step, b.at(buffer(3), block * width), block * width)
+        step = n.blocks * block_size
+        # Along the outputs first: the result is written as it lies.
+        with b.loop(end - begin) as i, b.loop(n.blocks) as block:
+            e = begin + i
+            target = b.at(buffer(2), e * n.outs + block * width)
+            _add_up(b, kind, n, b.at(parts, block * block_size + e * width), step, target, block * width)
+        if kind.sums:
+            with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
+                sums = b.at(parts, block * block_size + n.tiles * kind.entries * width)
+                _add_up(b, kind, n, sums, step, b.at(buffer(3), block * width), block * width)
 
 
 def _fill_entries(b: Builder, n: Any, table: Any) -> None:
     """Where each entry of the kernel lies from the beginning of a window."""
-    row = b.choose(n.copied.compare("!=", 0), n.wide, n.in_columns) * n.channels
+    row = b.choose(n.copied.compare("!=", 0), n.wide, n.in_columns) * n.pitch
     with b.loop(n.kernel_rows) as r, b.loop(n.kernel_columns) as s, b.loop(n.depth) as c:
-        place = r * n.dilation_rows * row + s * n.dilation_columns * n.channels + c
+        place = r * n.dilation_rows * row + s * n.dilation_columns * n.pitch + c
         b.store_int(place, table, (r * n.kernel_columns + s) * n.depth + c)
 
 
