@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines.kernels import conv, pool, weights
+from kedja.engines.kernels import conv, pool, weights, winograd, winograd_weights
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
@@ -24,6 +24,9 @@ APART_BYTES = 512  # places so far apart, or multiples of it, fall on few sets o
 CHUNKS = 16  # into so many pieces the work is divided, where there is enough of it
 PARTS = 8  # sums of a weight gradient that are kept apart, each with a copy of the weights
 PART_BYTES = 1 << 22  # of all of these
+FOURS_BYTES = 1 << 18  # of the transformed inputs of a unit, where that is enough for
+FEWEST_IN_UNIT = 28  # fours, which share the transformed weights of a block
+FEWEST_FOURS = 64  # fewer do not repay that weights are transformed
 PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
 EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
 MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
@@ -158,18 +161,68 @@ def _plan_forward(
     return Plan(kind, target, tuple(numbers[name] for name in conv.FIELDS), packed)
 
 
-def plan_conv(g: Geometry, dtype: str, target: Target, **epilogue: bool) -> Plan | None:
-    """y from x and w. None where something else is faster."""
+def _winograd_pays(g: Geometry, itemsize: int, target: Target) -> bool:
+    """Whether there are enough channels to fill vectors, and fours of outputs for which weights are transformed."""
+    fours = g.n * -(-g.out[0] // 2) * -(-g.out[1] // 2)
+    return (
+        g.kernel == (3, 3) and g.stride == (1, 1) and g.dilation == (1, 1) and not g.each and itemsize == 4
+        and min(g.channels, g.outs) >= target.lanes(itemsize) and fours >= FEWEST_FOURS
+    )  # fmt: skip
+
+
+def _fours(g: Geometry, itemsize: int, most: int, width: int, target: Target) -> dict[str, int]:
+    """How the fours of outputs are divided into units, and how these lie transformed."""
+    lanes = target.lanes(itemsize)
+    grid = (-(-g.out[0] // 2), -(-g.out[1] // 2))
+    padded = _pitch(-(-g.channels // lanes) * lanes, True, itemsize)
+    wide = g._replace(out=grid, kernel=(4, 4), stride=(2, 2))
+    # The inputs of a four are as large as a quarter of what they are transformed to.
+    room = max(FOURS_BYTES // 4, 4 * FEWEST_IN_UNIT * padded * itemsize)
+    numbers = _units(wide, True, (1, 1), itemsize, most, -(-g.outs // width), room)
+    fours = numbers["unit_images"] * numbers["unit_rows"] * grid[1]
+    line = LINE_BYTES // itemsize  # so that the 16 do not fall on one another in the cache
+    return numbers | {
+        "out_rows": g.out[0], "out_columns": g.out[1], "padded": padded, "between": fours * padded + line,
+        "sums_between": fours * width + line,
+    }  # fmt: skip
+
+
+def _plan_winograd(
+    g: Geometry, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, bool]
+) -> Plan:
+    itemsize = np.dtype(dtype).itemsize
+    vectors, most = _vectors(target, g.outs, itemsize)
+    width = vectors * target.lanes(itemsize)
+    blocks = -(-g.outs // width)
+    numbers = _fours(g, itemsize, most, width, target)
+    places = _places(numbers, most)
+    packed = winograd.POINTS * blocks * g.channels * width
+    groups = 1 if numbers["units"] >= CHUNKS else min(blocks, -(-CHUNKS // numbers["units"]))
+    numbers |= {
+        "prepare": min(blocks, CHUNKS) if packed * itemsize > PACK_BYTES else 1,
+        "work": min(numbers["units"], CHUNKS) * groups, "finish": 0,
+        "outs": g.outs, "blocks": blocks, "groups": groups,
+        **kernel_steps,
+    }  # fmt: skip
+    kind = winograd.Winograd(dtype, places, vectors, g.outs % width != 0, **epilogue)
+    return Plan(kind, target, tuple(numbers[name] for name in winograd.FIELDS), packed)
+
+
+def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:
+    """y from x and w, by fours (Winograd's) if they may and pay. None where something else is faster."""
     if _is_product(g):
         return None
     across = g.outs if g.each else g.channels * g.outs
     steps = {
         "w_start": 0, "w_rows": g.kernel[1] * across, "w_columns": across, "w_channels": g.outs, "w_outs": 1,
     }  # fmt: skip
-    return _plan_forward(g, (1, 1), steps, dtype, _fitting(target, g.outs, np.dtype(dtype).itemsize), epilogue)
+    target = _fitting(target, g.outs, np.dtype(dtype).itemsize)
+    if fours and _winograd_pays(g, np.dtype(dtype).itemsize, target):
+        return _plan_winograd(g, steps, dtype, target, epilogue)
+    return _plan_forward(g, (1, 1), steps, dtype, target, epilogue)
 
 
-def plan_transpose(g: Geometry, dtype: str, target: Target, **epilogue: bool) -> Plan | None:
+def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:
     """x from y and w: y, spread by the stride, met by the flipped kernel. None where something else is faster."""
     if _is_product(g):
         return None
@@ -191,6 +244,8 @@ def plan_transpose(g: Geometry, dtype: str, target: Target, **epilogue: bool) ->
         "w_start": (g.kernel[0] * g.kernel[1] - 1) * across, "w_rows": -g.kernel[1] * across, "w_columns": -across,
         "w_channels": 1, "w_outs": 1 if g.each else g.outs,
     }  # fmt: skip
+    if fours and g.stride == (1, 1) and _winograd_pays(back, np.dtype(dtype).itemsize, target):
+        return _plan_winograd(back, steps, dtype, target, epilogue)
     return _plan_forward(back, g.stride, steps, dtype, target, epilogue)
 
 
@@ -223,10 +278,12 @@ def _plan_narrow(g: Geometry, back: Geometry, dtype: str, target: Target, epilog
     return _plan_forward(rows, (g.stride[0], 1), steps, dtype, target, {**epilogue, "narrow": True})
 
 
-def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False) -> Plan:
+def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False, fours: bool = False) -> Plan:
     """w from x and y."""
     itemsize = np.dtype(dtype).itemsize
     target = _fitting(target, g.outs, itemsize)
+    if fours and _winograd_pays(g, itemsize, target):
+        return _plan_winograd_weights(g, dtype, target, sums)
     vectors, most = (1, EACH_ROWS) if g.each else _vectors(target, g.outs, itemsize)
     depth = 1 if g.each else g.channels
     width = vectors * target.lanes(itemsize)
@@ -247,6 +304,24 @@ def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False) ->
     }  # fmt: skip
     kind = weights.Weights(dtype, rows, vectors, g.outs % width != 0, sums, g.each)
     return Plan(kind, target, tuple(numbers[name] for name in weights.FIELDS), size * parts)
+
+
+def _plan_winograd_weights(g: Geometry, dtype: str, target: Target, sums: bool) -> Plan:
+    itemsize = np.dtype(dtype).itemsize
+    vectors, most = _vectors(target, g.outs, itemsize)
+    width = vectors * target.lanes(itemsize)
+    blocks, rows = -(-g.outs // width), _rows(g.channels, most)
+    tiles = -(-g.channels // rows)
+    numbers = _fours(g, itemsize, most, width, target)
+    size = blocks * (winograd.POINTS * tiles * rows + 1) * width
+    parts = max(1, min(PARTS, numbers["units"], PART_BYTES // (size * itemsize)))
+    groups = min(blocks, -(-PARTS // parts))
+    numbers |= {
+        "prepare": 0, "work": parts * groups, "finish": min(CHUNKS, g.channels),
+        "outs": g.outs, "blocks": blocks, "groups": groups, "parts": parts, "tiles": tiles,
+    }  # fmt: skip
+    kind = winograd_weights.WinogradWeights(dtype, rows, vectors, g.outs % width != 0, sums)
+    return Plan(kind, target, tuple(numbers[name] for name in winograd_weights.FIELDS), size * parts)
 
 
 def plan_pool(
