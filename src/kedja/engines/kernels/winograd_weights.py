@@ -61,8 +61,8 @@ def write(b: Builder, kind: WinogradWeights) -> None:
                     _spread_given(b, kind, n, unit, g, block * width, z_room, b.at(home, size * POINTS))
                     with b.loop(POINTS) as point, b.loop(n.tiles) as tile:
                         rows = b.at(home, point * size + tile * (kind.entries * width))
-                        v, z = b.at(v_room, point * n.between), b.at(z_room, point * n.sums_between)
-                        _products(b, kind, n, unit, tile * kind.entries, v, z, rows)
+                        vs, zs = b.at(v_room, point * n.between), b.at(z_room, point * n.sums_between)
+                        _products(b, kind, n, unit, tile * kind.entries, vs, zs, rows)
     with b.phase("finish", FIELDS) as (buffer, n, chunk):
         size, block_size = _sizes(n, kind, width)
         step = n.blocks * block_size
