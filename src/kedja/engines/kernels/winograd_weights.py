@@ -73,8 +73,8 @@ def write(b: Builder, kind: WinogradWeights) -> None:
             for v, mask in enumerate(_masks(b, kind, n, out)):
                 row = b.at(parts, block * block_size + c * width + v * b.lanes)
                 u = [[_added(b, n, b.at(row, size * (4 * r + s)), step) for s in range(4)] for r in range(4)]
-                for point, dw in enumerate(both_ways(u, lambda a: _collect_weights(b, a))):
-                    b.store(dw, b.at(buffer(2), (n.channels * point + c) * n.outs + out + v * b.lanes), mask)
+                for k, dw in enumerate(both_ways(u, lambda a: _collect_weights(b, a))):
+                    b.store(dw, b.at(buffer(2), (n.channels * k + c) * n.outs + out + v * b.lanes), mask)
         if kind.sums:
             with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
                 for v, mask in enumerate(_masks(b, kind, n, block * width)):
