@@ -55,3 +55,30 @@ def test_no_convolution_of_xlas_is_compiled_on_cpu():
     lower = windows.WINDOWS[OPS["conv"]]
     assert "convolution" not in text(lower, x, w, **place)
     assert "convolution" in text(windows.native_conv, x, w, **place)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_have_the_form_jax_gives_them(stride):
+    """XLA's GPU compiler knows gradients of convolutions by their form: it is that of JAX's own derivative."""
+    rng = np.random.default_rng(0)
+    x, w, g = (
+        rng.normal(size=s).astype("float32") for s in ((2, 8, 8, 3), (3, 3, 3, 4), (2, 8 // stride, 8 // stride, 4))
+    )
+    place = {"stride": (stride, stride), "low": (1, 1), "high": (1, 1), "dilation": (1, 1), "groups": 1}
+
+    def forward(x, w):
+        return windows.native_conv(x, w, **place)
+
+    def form(f, *args):
+        """The convolutions of a program, without the names of their operands."""
+        text = jax.jit(f).lower(*args).as_text()
+        assert "transpose" not in text
+        return [line.partition(") ")[2] for line in text.splitlines() if "stablehlo.convolution" in line]
+
+    theirs = form(lambda x, w, g: jax.vjp(forward, x, w)[1](g), x, w, g)
+    rest = {k: v for k, v in place.items() if k != "high"}
+    ours = [
+        *form(lambda g, w: windows.native_transpose(g, w, sizes=(8, 8), **rest), g, w),
+        *form(lambda x, g: windows.native_kernel(x, g, kernel=(3, 3), **rest), x, g),
+    ]
+    assert set(ours) <= set(theirs) and len(set(ours)) == 2

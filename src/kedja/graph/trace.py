@@ -32,10 +32,10 @@ class Graph:
     """A piece of graph with named ends: run it by giving values to `inputs` (and variables) and asking for `outputs`.
 
     Any node can be an input: what lies above it is then not part of the graph. `structure` says how the outputs
-    were nested in what the function returned.
+    were nested in what the function returned. `tf32` allows devices that can to multiply float32 in tf32.
     """
 
-    __slots__ = ("_order", "_plan", "inputs", "outputs", "structure", "updates")
+    __slots__ = ("_order", "_plan", "inputs", "outputs", "structure", "tf32", "updates")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Graph:
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.structure = structure
+        self.tf32 = False
         self._order: list[Tensor] | None = None
         self._plan: Any = None  # how an engine numbers the nodes, kept with the graph
 

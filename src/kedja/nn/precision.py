@@ -10,12 +10,15 @@ is promoted silently and every cast can be seen. Three rules decide:
 
 What a layer hands to the next is bfloat16. What comes after the last product is not: the output of the model has the
 type of the weights. Gradients follow: the derivative of a cast is the cast back, so those of weights arrive in theirs.
+
+tf32 is no type of numbers in memory but a way to multiply float32: the graph stays as it is, and says that it is
+allowed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,9 +33,19 @@ from kedja.nn.model import Module
 from kedja.ops import cast
 from kedja.ops.control import MANY
 
-__all__ = ["PRECISIONS", "check_precision", "forward"]
+__all__ = ["PRECISIONS", "TF32", "Low", "allowing", "check_precision", "forward"]
 
-PRECISIONS = ("bfloat16", "float32", "float64")
+
+class RoundedFactors:
+    """Products of float32 whose factors may be rounded to 10 binary digits of fraction; sums stay float32."""
+
+    name = "tf32"
+
+
+TF32: Final = RoundedFactors()
+Low = DType | RoundedFactors
+
+PRECISIONS = ("bfloat16", "float32", "float64", "tf32")
 PRODUCTS = {"matmul", "conv", "conv_transpose", "conv_kernel"}
 # Neither a sum of many terms nor a function that magnifies what is rounded away: these follow the examples.
 FOLLOW = {
@@ -45,8 +58,8 @@ FOLLOW = {
 }  # fmt: skip
 
 
-def check_precision(precision: Any, dtype: DType) -> DType | None:
-    """The type to compute in where it is another than that of the weights, `dtype`; None where it is not.
+def check_precision(precision: Any, dtype: DType) -> Low | None:
+    """What to compute in where it is another than the type of the weights, `dtype`; None where it is not.
 
     >>> check_precision("bfloat16", as_dtype("float32")).name, check_precision("float32", as_dtype("float32"))
     ('bfloat16', None)
@@ -63,6 +76,13 @@ def check_precision(precision: Any, dtype: DType) -> DType | None:
         raise one_of("precision", name, PRECISIONS)
     if name == "bfloat16":
         return as_dtype(name)
+    if name == "tf32":
+        if dtype.name != "float32":
+            raise DTypeError(
+                f"precision='tf32', and the weights are {dtype.name}: tf32 is a faster way to multiply float32. Leave "
+                "precision out, or make the model in float32."
+            )
+        return TF32
     if name != dtype.name:
         raise DTypeError(
             f"precision={name!r}, and the weights are {dtype.name}: weights are computed with in their own type or in "
@@ -71,12 +91,18 @@ def check_precision(precision: Any, dtype: DType) -> DType | None:
     return None
 
 
-def forward(model: Module, inputs: Sequence[Tensor], low: DType | None, **how: Any) -> Any:
+def allowing(graph: Graph, low: Low | None) -> Graph:
+    """The graph, which says from now on whether products may be computed in tf32."""
+    graph.tf32 = low is TF32
+    return graph
+
+
+def forward(model: Module, inputs: Sequence[Tensor], low: Low | None, **how: Any) -> Any:
     """`model(*inputs, **how)`, computed in the type `low` (None: as it is) by the rules of this module.
 
     Updates of variables that the call asks for go to the present trace, as ever.
     """
-    if low is None:
+    if low is None or isinstance(low, RoundedFactors):
         return model(*inputs, **how)
     ends: dict[Tensor, None] = {}
 

@@ -11,13 +11,13 @@ from kedja.data.check import check_array
 from kedja.engines import Engine, choose, get_engine
 from kedja.engines.engine import Program
 from kedja.errors import DataError, GraphError, ShapeError
-from kedja.graph.dtypes import DType, get_default_dtype
+from kedja.graph.dtypes import get_default_dtype
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph, trace
 from kedja.nn.layers.embedding import Embedding
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
-from kedja.nn.precision import check_precision, forward
+from kedja.nn.precision import Low, allowing, check_precision, forward
 from kedja.ops import OPS
 from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
 from kedja.ops.linalg import product
@@ -129,7 +129,7 @@ def check_positions(model: Module, graph: Graph, inputs: Sequence[Array]) -> Non
 
 def evaluator(
     model: Module, loss: Loss | None, metrics: Sequence[Metric], x: Sequence[Array], y: Array, weights: Array | None,
-    engine: str | Engine, low: DType | None = None,
+    engine: str | Engine, low: Low | None = None,
 ) -> Evaluator:  # fmt: skip
     """An Evaluator for these data; its program is kept with the model and serves again for the same shapes."""
     rows = min(len(y), ROWS)
@@ -141,7 +141,7 @@ def evaluator(
 
 def measuring(
     model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch, batches: int, engine: str | Engine,
-    low: DType | None = None,
+    low: Low | None = None,
 ) -> Program:  # fmt: skip
     """The program that evaluates batches like this one, of which there are so many; kept with the model."""
     programs = training_of(model).programs
@@ -226,7 +226,7 @@ def predict(
 
 def predicting(
     model: Module, inputs: Sequence[Array], rows: int, batches: int, engine: str | Engine,
-    cache: dict[Any, Any] | None, low: DType | None,
+    cache: dict[Any, Any] | None, low: Low | None,
 ) -> tuple[Program, list[float]]:  # fmt: skip
     """The program that predicts `rows` rows like these at a time, so many times, and the run-time numbers it takes."""
     name = engine if isinstance(engine, str) else engine.name
@@ -240,7 +240,7 @@ def predicting(
             lambda *xs: forward(model, xs[:k], low, scalars=scalars.given(xs[k:])),
             [*specs, *(((), model_dtype(model)) for _ in scalars.names)],
         )
-        cache[key] = suited(engine, graph, batches).program(graph)
+        cache[key] = suited(engine, graph, batches).program(allowing(graph, low))
     program: Program = cache[key]
     return program, list(scalars.values())
 

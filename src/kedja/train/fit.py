@@ -111,13 +111,13 @@ def fit(
     or a data set, and is evaluated after every epoch. `sample_weight` is a number per row, `class_weight` a number per
     class or "balanced". `regularizer` is a penalty on every kernel that has none of its own. `augment` mixes examples
     with each other (`kj.augment.Mixup()`). `callbacks` are told of steps or epochs. `precision="bfloat16"` runs forward
-    and backward in bfloat16, with weights and optimiser as they are. `accumulate` batches are taken one after the other
-    for each step. `check` looks at data, loss and gradients first (`kj.check`). `seed` decides starting weights, order
-    and every random number; without one it is drawn and recorded. A second call continues where the first ended;
-    `reset()` starts over. Ctrl-C ends the run after the present step and keeps everything; a loss that is not finite
-    ends it with DivergedError, the weights as they were after the last good epoch. `resume` is a folder of checkpoints:
-    with it the same call goes
-    on where the newest one was written, to the same bits as if it had never ended (docs/resume.md).
+    and backward in bfloat16, with weights and optimiser as they are; "tf32" lets a GPU multiply float32 in tf32.
+    `accumulate` batches are taken one after the other for each step. `check` looks at data, loss and gradients first
+    (`kj.check`). `seed` decides starting weights, order and every random number; without one it is drawn and recorded.
+    A second call continues where the first ended; `reset()` starts over. Ctrl-C ends the run after the present step and
+    keeps everything; a loss that is not finite ends it with DivergedError, the weights as they were after the last good
+    epoch. `resume` is a folder of checkpoints: with it the same call goes on where the newest one was written, to the
+    same bits as if it had never ended (docs/resume.md).
 
     >>> import kedja as kj
     >>> x, y = kj.data.load("xor")

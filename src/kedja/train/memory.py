@@ -15,7 +15,7 @@ from kedja.graph.trace import trace
 from kedja.nn.counting import bytes_of, in_bytes
 from kedja.nn.layers.layer import trainable
 from kedja.nn.model import Module
-from kedja.nn.precision import check_precision, forward
+from kedja.nn.precision import Low, check_precision, forward
 from kedja.ops import cast, mean, square
 from kedja.ops.control import MANY, item
 from kedja.optim import Minimizer, Optimizer
@@ -97,7 +97,7 @@ def _remembered(rule: Optimizer, parameters: Sequence[Tensor]) -> int:
 
 
 def _kept(
-    model: Module, shapes: Sequence[Any], dtype: DType, low: DType | None, parameters: list[Any]
+    model: Module, shapes: Sequence[Any], dtype: DType, low: Low | None, parameters: list[Any]
 ) -> tuple[int, int]:
     """Bytes of what a forward pass keeps for the way back, and of the room that convolutions work in."""
     if not parameters:

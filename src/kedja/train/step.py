@@ -9,14 +9,13 @@ import numpy as np
 
 from kedja.diff import grad
 from kedja.errors import DataError
-from kedja.graph.dtypes import DType
 from kedja.graph.node import Tensor, placeholder, tensor
 from kedja.graph.trace import Graph, trace
 from kedja.graph.variables import State, Variable
 from kedja.nn.layers import Denormalize
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
-from kedja.nn.precision import forward
+from kedja.nn.precision import Low, allowing, forward
 from kedja.ops import cast, expand_dims, mean, random, sqrt, square, where
 from kedja.ops import sum as total
 from kedja.train.accumulation import added_up
@@ -96,11 +95,11 @@ def _weighed(each: Tensor, weight: Tensor) -> Tensor:
 
 def training_graph(
     model: Module, loss: Loss, scalars: Scalars, memory: State, metrics: Sequence[Metric], batch: Batch,
-    parameters: Mapping[str, Variable], with_norm: bool = False, low: DType | None = None, micro: int | None = None,
+    parameters: Mapping[str, Variable], with_norm: bool = False, low: Low | None = None, micro: int | None = None,
 ) -> Graph:  # fmt: skip
     """Forward, backward and update. Inputs: the batch, the numbers in `scalars`, the key of the run.
 
-    `low`: the type that forward and backward compute in, where it is not that of the weights. `micro`: how many rows
+    `low`: what forward and backward compute in, where it is not the type of the weights. `micro`: how many rows
     they take at a time, where that is not all of the batch. Outputs: what `columns` names.
     """
     nodes = batch.placeholders()
@@ -152,7 +151,7 @@ def training_graph(
         given.optimizer.update(parameters, gradients, memory)
         return found
 
-    return trace(step, [*nodes, *numbers, key])
+    return allowing(trace(step, [*nodes, *numbers, key]), low)
 
 
 def _accumulated(
@@ -192,7 +191,7 @@ def add_up(terms: Sequence[Tensor]) -> Tensor:
 
 
 def evaluation_graph(
-    model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch, low: DType | None = None
+    model: Module, loss: Loss | None, metrics: Sequence[Metric], batch: Batch, low: Low | None = None
 ) -> Graph:  # fmt: skip
     """Outputs of one batch: Σw, Σwℓ and Σw·metric, to be added up over batches, then the scores of `Whole` metrics.
 
@@ -213,4 +212,4 @@ def evaluation_graph(
         assert weight is not None
         return [total(cast(weight, "float64")), *(_weighed(e, weight) for e in each), *scores]
 
-    return trace(step, [*nodes, *numbers])
+    return allowing(trace(step, [*nodes, *numbers]), low)

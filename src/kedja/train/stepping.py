@@ -11,7 +11,6 @@ import numpy as np
 from kedja.engines import choose
 from kedja.engines.engine import Engine
 from kedja.errors import DataError
-from kedja.graph.dtypes import DType
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
 from kedja.nn.layers.augmentation.layer import _Augmentation
@@ -19,6 +18,7 @@ from kedja.nn.layers.dropout import AlphaDropout, Dropout, GaussianDropout, Gaus
 from kedja.nn.layers.layer import Layer
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
+from kedja.nn.precision import Low
 from kedja.optim import Minimizer, Optimizer
 from kedja.optim.iterations import MinimizerLoop
 from kedja.train.loop import TailedLoop
@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 NOISE = (AlphaDropout, Dropout, GaussianDropout, GaussianNoise, _Augmentation)
 
 
-def check_search(model: Module, rule: Optimizer, low: DType | None) -> None:
+def check_search(model: Module, rule: Optimizer, low: Low | None) -> None:
     """Refuse, or warn of, what an optimiser that compares losses of nearby points cannot work with."""
     if not isinstance(rule, Minimizer):
         return
@@ -66,7 +66,7 @@ class StepProgram:
 
     def __init__(
         self, model: Module, training: Training, loss: Loss, metrics: Sequence[Metric], scalars: Scalars,
-        parameters: dict[str, Variable], with_norm: bool, engine: str | Engine, low: DType | None = None,
+        parameters: dict[str, Variable], with_norm: bool, engine: str | Engine, low: Low | None = None,
         micro: int | None = None,
     ) -> None:  # fmt: skip
         self.model, self.training, self.loss, self.metrics = model, training, loss, metrics

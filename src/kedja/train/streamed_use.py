@@ -12,9 +12,9 @@ from kedja.data.batches import Batches
 from kedja.data.source import Source
 from kedja.engines import Engine
 from kedja.errors import DataError
-from kedja.graph.dtypes import DType
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
+from kedja.nn.precision import Low
 from kedja.train.ahead import one_ahead
 from kedja.train.evaluation import (
     ROWS,
@@ -43,7 +43,7 @@ class StreamEvaluator(Evaluator):
 
     def __init__(
         self, model: Module, loss: Loss | None, metrics: Sequence[Metric], data: Source | Batches,
-        engine: str | Engine, low: DType | None = None, weights: Array | None = None,
+        engine: str | Engine, low: Low | None = None, weights: Array | None = None,
     ) -> None:  # fmt: skip
         x, y = sample(data)
         if y is None:
@@ -76,7 +76,7 @@ class StreamEvaluator(Evaluator):
 
 def judge_of(
     model: Module, loss: Loss | None, metrics: Sequence[Metric], held_out: Any, engine: str | Engine,
-    low: DType | None = None,
+    low: Low | None = None,
 ) -> Evaluator:  # fmt: skip
     """What evaluates these held-out rows: arrays (inputs, targets, weights), a source or batches."""
     if isinstance(held_out, Source | Batches):
@@ -86,7 +86,7 @@ def judge_of(
 
 
 def predict_stream(
-    model: Module, data: Source | Batches, engine: str | Engine, cache: dict[Any, Any], low: DType | None
+    model: Module, data: Source | Batches, engine: str | Engine, cache: dict[Any, Any], low: Low | None
 ) -> Any:
     """The model's raw output for every row of a source or of batches (x, or (x, y) whose y is passed over)."""
     model.expect_weights()

@@ -59,7 +59,8 @@ def _evaluate(
 ) -> dict[str, float]:  # fmt: skip
     """The mean loss and metrics over x and y (or a data set), exact for any number of rows.
 
-    `precision="bfloat16"` computes the model in bfloat16; by default it is computed in the type of its weights.
+    `precision="bfloat16"` computes the model in bfloat16, "tf32" allows a GPU to multiply float32 in tf32; by default
+    it is computed in the type of its weights.
 
     >>> import kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(1, init="zeros")]).build((None, 2))

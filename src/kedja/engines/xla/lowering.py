@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from kedja.diff.custom import custom
-from kedja.engines.xla.devices import device
+from kedja.engines.xla.devices import device, product_precision
 from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
@@ -84,13 +84,19 @@ def _sum(x: Any, axes: tuple[int, ...]) -> Any:
     return jnp.sum(x, axis=axes, dtype=x.dtype)
 
 
-@jax.custom_batching.custom_vmap
 def _matmul(a: Any, b: Any) -> Any:
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+    return _product(product_precision(a.dtype))(a, b)
 
 
-@_matmul.def_vmap
-def _matmuls(n: int, mapped: Sequence[bool], a: Any, b: Any) -> tuple[Any, bool]:
+@lru_cache(maxsize=4)
+def _product(precision: lax.Precision) -> Any:
+    """a @ b, and how many of them are done at once."""
+    single = jax.custom_batching.custom_vmap(partial(jnp.matmul, precision=precision))
+    single.def_vmap(partial(_matmuls, precision))
+    return single
+
+
+def _matmuls(precision: lax.Precision, n: int, mapped: Sequence[bool], a: Any, b: Any) -> tuple[Any, bool]:
     """Many small products at once, in a loop whose steps know nothing of each other.
 
     XLA's fast kernels on a CPU take neither a transposed first factor nor one that all products share; both are laid
@@ -103,7 +109,7 @@ def _matmuls(n: int, mapped: Sequence[bool], a: Any, b: Any) -> tuple[Any, bool]
         if there[0]:
             a = lax.optimization_barrier(a)  # type: ignore[no-untyped-call]
     axes = [0 if t else None for t in there]
-    return jax.vmap(partial(jnp.matmul, precision=lax.Precision.HIGHEST), in_axes=axes)(a, b), True
+    return jax.vmap(partial(jnp.matmul, precision=precision), in_axes=axes)(a, b), True
 
 
 def _softmax(x: Any, axis: int) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.xla import kernels
+from kedja.engines.xla.devices import product_precision
 from kedja.graph.shapes import Shape, size
 from kedja.ops.convolution import collect, correlate, spread
 from kedja.ops.op import Op
@@ -68,7 +69,8 @@ def native_conv(x: Any, w: Any, groups: int, **p: Shape) -> Any:
     """y from x and w."""
     return lax.conv_general_dilated(
         x, w, p["stride"], list(zip(p["low"], p["high"], strict=True)), rhs_dilation=p["dilation"],
-        dimension_numbers=_letters(x.ndim - 2), feature_group_count=groups, precision=HIGHEST,
+        dimension_numbers=_letters(x.ndim - 2), feature_group_count=groups,
+        precision=product_precision(x.dtype),
     )  # fmt: skip
 
 
@@ -80,12 +82,16 @@ def native_transpose(g: Any, w: Any, sizes: Shape, groups: int, **p: Shape) -> A
     low = [r - a for r, a in zip(reach, p["low"], strict=True)]
     high = [n - v - a + r for n, v, a, r in zip(sizes, wide, low, reach, strict=True)]
     c, outs = w.shape[-2:]
-    split = jnp.flip(w, axes).reshape(*kernel, c, groups, outs // groups)
-    swapped = jnp.moveaxis(split, (-1, -2, -3), (-3, -2, -1)).reshape(*kernel, outs // groups, groups * c)
+    letters, flipped = _letters(len(sizes)), lax.rev(w, axes)
+    if groups == 1:  # the channels change places by name alone: the form XLA's GPU compiler knows as a gradient
+        letters = letters[0], letters[1][:-2] + "OI", letters[2]
+    else:
+        split = flipped.reshape(*kernel, c, groups, outs // groups)
+        flipped = jnp.moveaxis(split, (-1, -2, -3), (-3, -2, -1)).reshape(*kernel, outs // groups, groups * c)
     return lax.conv_general_dilated(
-        g, swapped, (1,) * len(sizes), list(zip(low, high, strict=True)), lhs_dilation=p["stride"],
-        rhs_dilation=p["dilation"], dimension_numbers=_letters(len(sizes)), feature_group_count=groups,
-        precision=HIGHEST,
+        g, flipped, (1,) * len(sizes), list(zip(low, high, strict=True)), lhs_dilation=p["stride"],
+        rhs_dilation=p["dilation"], dimension_numbers=letters, feature_group_count=groups,
+        precision=product_precision(g.dtype),
     )  # fmt: skip
 
 
@@ -97,7 +103,8 @@ def native_kernel(x: Any, g: Any, kernel: Shape, groups: int, **p: Shape) -> Any
     axes = _letters(len(kernel))[1][:-2]
     return lax.conv_general_dilated(
         x, g, p["dilation"], list(zip(p["low"], high, strict=True)), rhs_dilation=p["stride"],
-        dimension_numbers=(f"C{axes}N", f"I{axes}O", f"{axes}NC"), batch_group_count=groups, precision=HIGHEST,
+        dimension_numbers=(f"C{axes}N", f"I{axes}O", f"{axes}NC"), batch_group_count=groups,
+        precision=product_precision(x.dtype),
     )  # fmt: skip
 
 
