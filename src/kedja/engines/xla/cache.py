@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 
+from kedja.engines.xla import options
 from kedja.engines.xla.devices import device
 from kedja.files import cache_folder, write_whole
 
@@ -30,23 +31,27 @@ SUFFIX = ".xla"
 HARMLESS = (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError)
 
 
-def executable(lowered: Any, nest: Any) -> tuple[Callable[[Sequence[Any]], list[Any]], bool]:
+def executable(
+    lowered: Any, nest: Any, wishes: options.Options | None = None
+) -> tuple[Callable[[Sequence[Any]], list[Any]], bool]:
     """A function of the program's flat arguments that runs it, and whether it came from the cache.
 
-    `nest` is how the arguments are nested, for a JAX whose executables cannot be called directly.
+    `nest` is how the arguments are nested, for a JAX whose executables cannot be called directly. `wishes` are options
+    of XLA that make it faster.
     """
     text = lowered.as_text()
     # Where a program says bfloat16, XLA may leave the rounding out between two operations that it does as one. The type
     # of a node is what it says: otherwise numbers would depend on what was fused.
-    options = {"xla_allow_excess_precision": False} if "bf16" in text else None
-    path = _entry(f"{options}\0{text}" if options else text)
+    needed: options.Options = {"xla_allow_excess_precision": False} if "bf16" in text else {}
+    asked = {**needed, **(wishes or {})}
+    path = _entry(f"{asked}\0{text}" if asked else text)
     if path is not None:
         with contextlib.suppress(*HARMLESS):
             return _runner(_loaded(path)), True
-    made = lowered.compile(compiler_options=options)
-    found = None
+    made = options.compiled(lowered, needed, wishes or {})
+    found = None if hasattr(made, "runtime_executable") else made
     with contextlib.suppress(*HARMLESS):
-        found = made.runtime_executable()
+        found = found or made.runtime_executable()
         if path is not None:
             _keep(path, found.serialize())
     if found is not None and len(jax.devices()) == 1:

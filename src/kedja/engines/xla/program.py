@@ -17,8 +17,9 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes, table_of
+from kedja.engines.xla import options
 from kedja.engines.xla.cache import executable
-from kedja.engines.xla.devices import exact_types, put
+from kedja.engines.xla.devices import exact_types, multiplying, put
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
@@ -46,7 +47,8 @@ class _Lowered:
     def __call__(self, state: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, Any]:
         known: dict[Tensor, Any] = dict(zip(self.variables, state, strict=True))
         known.update(zip(self.constants, constants, strict=True))
-        ends = emit(self.graph, inputs, known)
+        with multiplying(self.graph.tf32):
+            ends = emit(self.graph, inputs, known)
         k = len(self.graph.outputs)
         return tuple(ends[k:]), tuple(ends[:k])
 
@@ -54,13 +56,16 @@ class _Lowered:
 class Compiled:
     """A function compiled for arguments of certain shapes; calling it takes and gives the same nests of arrays."""
 
-    def __init__(self, function: Callable[..., Any], args: Any, report: CompileReport, **options: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: Any, report: CompileReport, wishes: options.Options | None = None,
+        donated: tuple[int, ...] = (),
+    ) -> None:  # fmt: skip
         began = time.perf_counter()
-        lowered = jax.jit(function, keep_unused=True, **options).lower(*args)
+        lowered = jax.jit(function, keep_unused=True, donate_argnums=donated).lower(*args)
         self._nest = jax.tree.structure(lowered.out_info)
         report.lower_seconds += time.perf_counter() - began
         began = time.perf_counter()
-        self._run, report.from_cache = executable(lowered, jax.tree.structure(args))
+        self._run, report.from_cache = executable(lowered, jax.tree.structure(args), wishes)
         report.compile_seconds += time.perf_counter() - began
 
     def __call__(self, *args: Any) -> Any:
@@ -100,7 +105,7 @@ class XLAProgram:
             given = [put(_typed(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
             if self._run is None:
                 args = (*self._handed_over(values), self._lowered.held(), given)
-                self._run = Compiled(self._step, args, self.report, donate_argnums=(0,))
+                self._run = Compiled(self._step, args, self.report, donated=(0,))
             new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
         return list(new), list(outputs)
 
@@ -188,7 +193,7 @@ class XLALoop:
             )  # fmt: skip
             key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
             if key not in self._programs:
-                self._programs[key] = Compiled(self._steps, args, self.report)
+                self._programs[key] = Compiled(self._steps, args, self.report, options.for_loop(self.graph))
             status, values, rows = self._programs[key](*args)
             done, finite = np.asarray(status).tolist()
             return LoopResult(list(values), np.asarray(rows)[: done - start], done, bool(finite))
