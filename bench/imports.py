@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from bench.harness import OURS
 from bench.process import ROOT, child_environment, tail_of
-from bench.results import Progress, Result, Row, Settings
+from bench.results import Limit, Progress, Result, Row, Settings
 from bench.spread import Spread
 
 __all__ = ["BENCHMARKS", "ImportTime"]
 
 PAIRS = 15
-GOAL = 0.08
+GOAL = Limit(0.08, "s")
 USED = {OURS: "kedja.Sequential"}
 # Heavy packages that only some calls need: none may come along with the library itself.
 UNWANTED = ("jax", "torch", "keras", "pandas", "matplotlib", "scipy", "sklearn", "fastapi", "flask", "starlette")
@@ -43,12 +43,12 @@ class ImportTime:
     title: str
     module: str
     base: str
-    goal: float
+    goal: Limit
 
     def measure(self, settings: Settings, progress: Progress) -> Result:
         """At least 15 pairs, after one of each that fills the caches of the file system and of bytecode."""
         base, row = Row(self.base, unit="s"), Row(self.module, unit="s")
-        added = Row(f"{self.module} − {self.base}", unit="s", goal=f"≤ {self.goal:g} s")
+        added = Row(f"{self.module} − {self.base}", unit="s", goal=str(self.goal))
         rows = [base, row, added]
         pairs: list[tuple[float, float]] = []
         try:
@@ -67,7 +67,7 @@ class ImportTime:
             return Result(self.id, self.title, [row])
         base.time, row.time = Spread.of([pair[0] for pair in pairs]), Spread.of([pair[1] for pair in pairs])
         added.time = Spread.of([second - first for first, second in pairs])
-        added.verdict = "pass" if added.time.median <= self.goal else "fail"
+        added.verdict = self.goal.judge(added.time.median)
         if unwanted:
             row.note, added.verdict = f"also loads {', '.join(unwanted)}", "fail"
         return Result(self.id, self.title, rows)

@@ -11,34 +11,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.kept import FORMAT
 from bench.results import Result, Row
 
-__all__ = ["as_json", "as_markdown", "print_table", "write_atomically"]
+__all__ = [
+    "as_json",
+    "as_markdown",
+    "circumstances",
+    "hardware",
+    "print_table",
+    "ratio_of",
+    "time_of",
+    "write_atomically",
+]
 
 HEADER = ("contestant", "time, median (quartiles)", "ratio, median (min … max)", "goal", "verdict", "result", "note")
 
 
-def as_json(machine: dict[str, Any], settings: dict[str, Any], when: str, results: Sequence[Result]) -> str:
+def as_json(results: Sequence[Result]) -> str:
     """One document; figures that are not finite become null, which every JSON reader knows."""
-    document = {
-        "format": 1,
-        "measured": when,
-        "machine": machine,
-        "settings": settings,
-        "results": [result.to_dict() for result in results],
-    }
+    document = {"format": FORMAT, "results": [result.to_dict() for result in results]}
     return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def as_markdown(machine: dict[str, Any], settings: dict[str, Any], when: str, results: Sequence[Result]) -> str:
+def as_markdown(results: Sequence[Result]) -> str:
     """The page `results/latest.md`."""
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     lines = [
         "# Benchmarks",
-        "",
-        f"Measured {when} on {machine['cpu']}, {machine['cores']} cores ({settings['threads']} threads used), "
-        f"{machine['system']}, {machine['python']}; {packages}."
-        + (f" Load before the run {machine['load_before']}." if "load_before" in machine else ""),
         "",
         "Ratio: the contestant's time divided by kedja's in the same round; above 1 kedja is faster.",
     ]
@@ -48,7 +47,23 @@ def as_markdown(machine: dict[str, Any], settings: dict[str, Any], when: str, re
         lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in result.rows]
         if result.agreement:
             lines += ["", f"Result: {result.agreement}."]
+        lines += ["", circumstances(result)]
     return "\n".join(lines) + "\n"
+
+
+def circumstances(result: Result) -> str:
+    """When, on what and with what a result was measured, as a sentence."""
+    machine, settings = result.machine, result.settings
+    packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
+    said = f"Measured {result.measured} on {hardware(machine)} ({settings.get('threads', '?')} threads used), "
+    said += f"{settings.get('repeats', '?')} rounds{', QUICK' if settings.get('quick') else ''}; {packages}."
+    return said + (f" Load before {machine['load_before']}." if "load_before" in machine else "")
+
+
+def hardware(machine: dict[str, Any]) -> str:
+    """The machine in one breath."""
+    known = {part: machine.get(part, "?") for part in ("cpu", "cores", "system", "python")}
+    return "{cpu}, {cores} cores, {system}, {python}".format(**known)
 
 
 def print_table(result: Result) -> None:
@@ -93,23 +108,25 @@ def write_atomically(path: Path, text: str) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     if row.status != "ok":
         return (row.contestant, row.status, "", row.goal, row.verdict, "", row.note)
-    return (
-        row.contestant,
-        _time(row),
-        f"{row.ratio.median:.2f}× ({row.ratio.minimum:.2f} … {row.ratio.maximum:.2f})" if row.ratio else "",
-        row.goal,
-        row.verdict,
-        _result(row),
-        row.note,
-    )
+    return (row.contestant, time_of(row), ratio_of(row), row.goal, row.verdict, _result(row), row.note)
 
 
-def _time(row: Row) -> str:
+def time_of(row: Row) -> str:
+    """Median and quartiles, and whether others worked meanwhile."""
     time, unit = row.time, row.unit
     if time is None:
         return ""
     disturbed = f", DISTURBED: others used {row.others:.1f} cores" if row.disturbed else ""
-    return f"{time.median:.4g} {unit} ({time.lower_quartile:.4g} … {time.upper_quartile:.4g}){disturbed}"
+    quartiles = f" ({time.lower_quartile:.4g} … {time.upper_quartile:.4g})" if time.count > 1 else ""
+    return f"{time.median:.4g} {unit}".rstrip() + quartiles + disturbed
+
+
+def ratio_of(row: Row) -> str:
+    """Median and range."""
+    if row.ratio is None:
+        return ""
+    spread = f" ({row.ratio.minimum:.2f} … {row.ratio.maximum:.2f})" if row.ratio.count > 1 else ""
+    return f"{row.ratio.median:.2f}×{spread}"
 
 
 def _result(row: Row) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from bench.spread import Spread
 
-__all__ = ["Benchmark", "Progress", "Result", "Row", "Settings", "Status", "Verdict"]
+__all__ = ["Benchmark", "Limit", "Progress", "Result", "Row", "Settings", "Status", "Verdict"]
 
 Status = Literal["ok", "not installed", "failed"]
 Verdict = Literal["pass", "fail", "later", ""]
@@ -24,6 +24,26 @@ class Settings:
     threads: int = 2
     everyone: bool = False
     contestants: tuple[str, ...] = ()
+
+    @property
+    def a_look(self) -> bool:
+        """Shorter repetitions, or not everyone: nothing to replace a result with."""
+        return self.quick or bool(self.contestants)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most a figure of ours may be, in the unit of its row: a goal that needs no peer."""
+
+    most: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"≤ {self.most:g} {self.unit}".rstrip()
+
+    def judge(self, value: float) -> Verdict:
+        """Whether the value keeps to it."""
+        return "pass" if value <= self.most else "fail"
 
 
 @dataclass
@@ -51,15 +71,27 @@ class Row:
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Row:
+        """The row that `asdict` turned into this."""
+        spreads = {name: Spread(**fields[name]) for name in ("time", "ratio") if fields.get(name) is not None}
+        return cls(**{**fields, **spreads})
+
 
 @dataclass
 class Result:
-    """Every row of one benchmark; `agreement` says in words what was compared and how closely."""
+    """Every row of one benchmark; `agreement` says in words what was compared and how closely.
+
+    When and where it was measured, and with which settings, is filled in by `python -m bench`.
+    """
 
     id: str
     title: str
     rows: list[Row]
     agreement: str = ""
+    measured: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -69,6 +101,12 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, for JSON."""
         return {**asdict(self), "passed": self.passed}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Result:
+        """The result that `to_dict` turned into this."""
+        own = {name: value for name, value in fields.items() if name != "passed"}
+        return cls(**{**own, "rows": [Row.from_dict(row) for row in fields["rows"]]})
 
 
 class Benchmark(Protocol):

@@ -21,7 +21,7 @@ from bench.harness import Trainer, Workload
 from bench.machine import busy_seconds
 from bench.results import Settings
 
-__all__ = ["main"]
+__all__ = ["main", "restrict_cores"]
 
 # Where a distribution is not called what it is imported as.
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     address, name = arguments[:2]
     settings = Settings(**json.loads(arguments[2])) if len(arguments) > 2 else Settings()
     answers = _private_stdout()
-    _restrict_cores(settings.threads)
+    restrict_cores(settings.threads)
     module, _, workload_id = address.partition(":")
     workload: Workload = next(w for w in importlib.import_module(module).BENCHMARKS if w.id == workload_id)
     contestant = workload.contestants[name]
@@ -80,7 +80,7 @@ def _private_stdout() -> TextIO:
     return private
 
 
-def _restrict_cores(threads: int) -> None:
+def restrict_cores(threads: int) -> None:
     """XLA sizes its thread pool by the cores it may use; without this it would get more threads than the others."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])

@@ -21,7 +21,6 @@ from bench.start import epoch_order, initial_weights
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {"PYTHONPATH": str(HERE)}
-ABOUT = ({"cpu": "c", "cores": 2, "system": "s", "python": "p", "packages": {}}, {"threads": 2}, "now")
 
 
 @pytest.fixture
@@ -125,7 +124,7 @@ def test_busy_neighbours_are_marked(fake, monkeypatch):
     chosen = Settings(repeats=1, contestants=("slow",))
     row = compare(fake, chosen, lambda text: None, settle=0.0).rows[0]
     assert row.disturbed
-    assert "DISTURBED: others used 1.5 cores" in report.as_markdown(*ABOUT, [Result("x", "x", [row])])
+    assert "DISTURBED: others used 1.5 cores" in report.as_markdown([Result("x", "x", [row])])
 
 
 def _disturbed(worker, row, settle):
@@ -200,7 +199,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_json_has_no_nan():
     """A diverged loss is null, which every reader knows."""
-    document = json.loads(report.as_json(*ABOUT, [Result("x", "x", [Row("a", agreement=math.nan)])]))
+    document = json.loads(report.as_json([Result("x", "x", [Row("a", agreement=math.nan)])]))
     assert document["results"][0]["rows"][0]["agreement"] is None
 
 

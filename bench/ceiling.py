@@ -1,0 +1,185 @@
+"""ceiling: what the machine itself can do, in float32: the best rate of a matrix product, and the rate of a copy.
+
+A workload's share of the ceiling says how much of a step is anything but arithmetic. `matmul_rate` is for other files.
+`python -m bench.ceiling NAME [SETTINGS]` is the process that is timed; it writes {"what": [rates]} as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.process import ROOT, child_environment, tail_of
+from bench.results import Progress, Result, Row, Settings
+from bench.spread import Spread
+from bench.worker import restrict_cores
+
+__all__ = ["BENCHMARKS", "Ceiling", "matmul_rate", "measured"]
+
+# (m, k, n): the products of a wide layer forward and back, and two squares.
+SHAPES = ((256, 4096, 4096), (4096, 256, 4096), (1024, 1024, 1024), (2048, 2048, 2048))
+COPIED = 256 * 2**20  # bytes, far beyond every cache
+SECONDS = 0.25  # how long one rate is taken over
+PACKAGES = {"xla": "jax", "numpy": "numpy", "torch": "torch"}
+
+Rates = dict[str, list[float]]
+Tasks = dict[str, tuple[float, Callable[[], object]]]
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A row for the products of each library and one for its copies; the highest of each is the ceiling."""
+
+    id: str = "ceiling"
+    title: str = "the machine itself: float32 matrix products and copies"
+
+    def measure(self, settings: Settings, progress: Progress) -> Result:
+        """One process a library, one after the other."""
+        products: list[Row] = []
+        copies: list[Row] = []
+        for name in PACKAGES:
+            progress(f"{self.id}: {name}")
+            product, copy = Row(f"{name} matmul", unit="GFLOP/s"), Row(f"{name} copy", unit="GB/s")
+            products.append(product)
+            copies.append(copy)
+            try:
+                rates = measured(name, settings)
+            except subprocess.CalledProcessError as error:
+                tail = tail_of(error.stderr)
+                product.status = copy.status = "not installed" if "ModuleNotFoundError" in tail else "failed"
+                product.note = tail
+                continue
+            copy.time = Spread.of(rates.pop("copy"))
+            copy.note = f"{COPIED >> 20} MB read and written, both counted"
+            best = max(rates, key=lambda shape: Spread.of(rates[shape]).median)
+            product.time, product.extra["rates"] = Spread.of(rates[best]), rates
+            product.note = ", ".join(f"{shape}: {Spread.of(found).median:.0f}" for shape, found in rates.items())
+        return Result(self.id, self.title, products + copies)
+
+
+def measured(name: str, settings: Settings) -> Rates:
+    """GFLOP/s of each shape and GB/s of a copy by one library, some rates of each, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.ceiling", name, json.dumps(asdict(settings))],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        cwd=ROOT,
+        env=child_environment(settings, {}),
+    )
+    rates: Rates = json.loads(done.stdout.splitlines()[-1])
+    return rates
+
+
+def matmul_rate(settings: Settings) -> float:
+    """The highest flops per second that XLA reached on any of the shapes.
+
+    Raises subprocess.CalledProcessError where JAX is not installed.
+    """
+    return 1e9 * max(rate for what, rates in measured("xla", settings).items() if what != "copy" for rate in rates)
+
+
+def main(name: str, settings: Settings) -> None:
+    """Time one library in this process; rounds go through all shapes, so that a slow moment hits one rate of each."""
+    restrict_cores(settings.threads)
+    tasks: Tasks = {"xla": _xla, "numpy": _numpy, "torch": _torch}[name](settings)
+    rates: Rates = {what: [] for what in tasks}
+    calls = {what: _calls(work, settings) for what, (_, work) in tasks.items()}
+    for _ in range(3 if settings.quick else max(5, settings.repeats)):
+        for what, (amount, work) in tasks.items():
+            start = time.perf_counter()
+            for _ in range(calls[what]):
+                work()
+            rates[what].append(calls[what] * amount / (time.perf_counter() - start) / 1e9)
+    print(json.dumps(rates))
+
+
+def _calls(work: Callable[[], object], settings: Settings) -> int:
+    """How many calls take the time that is wanted, after two that warm up."""
+    work()
+    work()
+    start = time.perf_counter()
+    work()
+    wanted = SECONDS / 5 if settings.quick else SECONDS
+    return max(1, round(wanted / (time.perf_counter() - start)))
+
+
+def _operands() -> tuple[dict[str, tuple[Any, Any]], Any]:
+    """Two matrices for each shape, and what is copied."""
+    draw = np.random.default_rng(0)
+    pairs = {}
+    for m, k, n in SHAPES:
+        a, b = draw.standard_normal((m, k), np.float32), draw.standard_normal((k, n), np.float32)
+        pairs[f"{m}×{k}×{n}"] = (a, b)
+    return pairs, np.ones(COPIED // 4, np.float32)
+
+
+def _amount(a: Any, b: Any) -> float:
+    return 2.0 * float(np.prod(a.shape)) * float(b.shape[1])
+
+
+def _xla(settings: Settings) -> Tasks:
+    """Products compiled by themselves; the copy changes its sign in place, since a mere copy would be compiled away."""
+    import jax
+    import jax.numpy as jnp
+
+    wait: Any = jax.block_until_ready
+    pairs, long = _operands()
+    product = jax.jit(jnp.matmul)
+    negative = jax.jit(jnp.negative, donate_argnums=0)
+    kept = [jnp.array(long)]
+
+    def copy() -> None:
+        kept.append(wait(negative(kept.pop())))
+
+    def task(a: Any, b: Any) -> Callable[[], object]:
+        left, right = jnp.asarray(a), jnp.asarray(b)
+        return lambda: wait(product(left, right))
+
+    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
+    return {**tasks, "copy": (2.0 * COPIED, copy)}
+
+
+def _numpy(settings: Settings) -> Tasks:
+    """What NumPy's BLAS does into an array that is there; the copy is of one thread."""
+    pairs, long = _operands()
+    target = np.empty_like(long)
+
+    def task(a: Any, b: Any) -> Callable[[], object]:
+        out = np.empty((a.shape[0], b.shape[1]), np.float32)
+        return lambda: np.matmul(a, b, out=out)
+
+    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
+    return {**tasks, "copy": (2.0 * COPIED, lambda: np.copyto(target, long))}
+
+
+def _torch(settings: Settings) -> Tasks:
+    """The same with PyTorch, whose copy uses all threads."""
+    import torch
+
+    torch.set_num_threads(settings.threads)
+    pairs, long = _operands()
+    source = torch.tensor(long)
+    target = torch.empty_like(source)
+
+    def task(a: Any, b: Any) -> Callable[[], object]:
+        left, right = torch.tensor(a), torch.tensor(b)
+        out = torch.empty(a.shape[0], b.shape[1])
+        return lambda: torch.mm(left, right, out=out)
+
+    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
+    return {**tasks, "copy": (2.0 * COPIED, lambda: target.copy_(source))}
+
+
+BENCHMARKS = [Ceiling()]
+
+if __name__ == "__main__":
+    main(sys.argv[1], Settings(**json.loads(sys.argv[2])) if len(sys.argv) > 2 else Settings())

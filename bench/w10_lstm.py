@@ -1,0 +1,307 @@
+"""W10: an LSTM of 128 units over sequences of 64 steps with 32 features, ten classes read from the last state.
+
+Batch 32, Adam(0.001), 512 sequences made from a seed: a wave whose frequency is the class, in noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.results import Settings
+from bench.start import epoch_order
+from bench.threads import tune_threads
+
+__all__ = ["BENCHMARKS", "loss", "sequences", "start"]
+
+UNITS, STEPS, FEATURES, CLASSES = 128, 64, 32, 10
+ROWS, BATCH, RATE, EPSILON, SEED = 512, 32, 1e-3, 1e-8, 10
+CHECKED = 8 * BATCH  # rows trained on before losses are compared
+JUDGED = 128  # rows on which the loss is computed
+
+Array = NDArray[np.float32]
+
+
+@cache
+def sequences() -> tuple[Array, NDArray[np.int64]]:
+    """(rows, steps, features) and a class for each row."""
+    draw = np.random.default_rng(SEED)
+    y = draw.integers(CLASSES, size=ROWS)
+    time = np.arange(STEPS)[None, :, None]
+    phase = draw.uniform(0, 2 * np.pi, FEATURES)
+    wave = np.sin(2 * np.pi * (y[:, None, None] + 1) * time / STEPS + phase)
+    return (wave + draw.normal(0, 0.5, wave.shape)).astype(np.float32), y
+
+
+@cache
+def start() -> list[Array]:
+    """[W (in, 4 units), U (units, 4 units), b, V (units, classes), d], gates in the order i, f, g, o; b is 1 at f."""
+    draw = np.random.default_rng(SEED + 1)
+    scales = ((FEATURES, 4 * UNITS), (UNITS, 4 * UNITS), (UNITS, CLASSES))
+    kernel, recurrent, head = (draw.normal(0, n_in**-0.5, (n_in, out)).astype(np.float32) for n_in, out in scales)
+    bias = np.zeros(4 * UNITS, np.float32)
+    bias[UNITS : 2 * UNITS] = 1
+    return [kernel, recurrent, bias, head, np.zeros(CLASSES, np.float32)]
+
+
+def loss(weights: Weights) -> float:
+    """Mean cross-entropy over the first rows, in float64."""
+    kernel, recurrent, bias, head, offset = weights
+    x, y = sequences()[0][:JUDGED].astype(np.float64), sequences()[1][:JUDGED]
+    h = c = np.zeros((JUDGED, len(recurrent)))
+    for t in range(STEPS):
+        i, f, g, o = np.split(x[:, t] @ kernel + bias + h @ recurrent, 4, axis=1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+    logits = h @ head + offset
+    logits -= logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(JUDGED), y]))
+
+
+def check(trainer: Trainer) -> float:
+    """The loss after a few steps from the same weights over the same batches."""
+    assert isinstance(trainer, SequenceTrainer)
+    trainer.reset()
+    trainer.train_in_order(epoch_order(ROWS, epoch=0, seed=SEED)[:CHECKED])
+    return loss(trainer.weights())
+
+
+def steps(epochs: int) -> int:
+    """How many updates that many epochs make."""
+    return epochs * (ROWS // BATCH)
+
+
+class SequenceTrainer(Trainer):
+    """A trainer that can also be told the order of its rows."""
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        """Once over the rows in this order."""
+        raise NotImplementedError
+
+
+class Kedja(SequenceTrainer):
+    """`fit`, with its own shuffling."""
+
+    def __init__(self, settings: Settings) -> None:
+        import kedja as kj
+
+        self.net = kj.Sequential([kj.nn.LSTM(UNITS), kj.nn.Dense(CLASSES)])
+        self.optimizer = kj.optim.Adam(RATE)
+        self.train(1)
+        self.reset()
+
+    def reset(self) -> None:
+        self.net.reset()
+        self.net.set_weights(start())
+
+    def train(self, epochs: int) -> int:
+        self._fit(*sequences(), epochs=epochs, shuffle=True)
+        return steps(epochs)
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        x, y = sequences()
+        self._fit(x[order], y[order], epochs=1, shuffle=False)
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
+
+    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
+        self.net.fit(
+            x,
+            y,
+            loss="cross_entropy",
+            optimizer=self.optimizer,
+            epochs=epochs,
+            batch_size=BATCH,
+            seed=0,
+            verbose=0,
+            shuffle=shuffle,
+        )
+
+
+class Torch(SequenceTrainer):
+    """The plain loop over `nn.LSTM`, sequences held time first, the layout it computes in.
+
+    Its second bias stays 0 and is not trained: Adam would move both, and the sum of two is another network's bias.
+    """
+
+    def __init__(self, settings: Settings, compiled: bool = False) -> None:
+        import torch
+
+        self.torch, self.threads = torch, settings.threads
+        torch.set_num_threads(settings.threads)
+        x, y = sequences()
+        self.x, self.y = torch.tensor(x).transpose(0, 1).contiguous(), torch.tensor(y)
+        self.lstm, self.head = torch.nn.LSTM(FEATURES, UNITS), torch.nn.Linear(UNITS, CLASSES)
+        self.lstm.get_parameter("bias_hh_l0").requires_grad_(False).zero_()
+
+        def classes(x: Any) -> Any:
+            return self.head(self.lstm(x)[0][-1])
+
+        self.forward: Callable[[Any], Any] = torch.compile(classes) if compiled else classes
+        self.reset()
+
+    def reset(self) -> None:
+        parameters = self._parameters()
+        with self.torch.no_grad():
+            for parameter, value in zip(parameters, start(), strict=True):
+                parameter.copy_(self.torch.tensor(value.T))
+        self.optimizer = self.torch.optim.Adam(parameters, lr=RATE, eps=EPSILON, fused=True)
+
+    def tune(self) -> None:
+        """One thread or all of them, whichever is faster."""
+        tune_threads(self.torch, self.threads, self.train, warm=1, timed=1)
+
+    def train(self, epochs: int) -> int:
+        for _ in range(epochs):
+            self._epoch(self.torch.randperm(ROWS))
+        return steps(epochs)
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        self._epoch(self.torch.tensor(order))
+
+    def weights(self) -> Weights:
+        return [np.asarray(parameter.detach().numpy().T, np.float64) for parameter in self._parameters()]
+
+    def describe(self) -> dict[str, Any]:
+        return {"threads": self.torch.get_num_threads()}
+
+    def _parameters(self) -> list[Any]:
+        lstm, head = self.lstm, self.head
+        return [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, head.weight, head.bias]
+
+    def _epoch(self, order: Any) -> None:
+        criterion = self.torch.nn.CrossEntropyLoss()
+        for begin in range(0, len(order), BATCH):
+            chosen = order[begin : begin + BATCH]
+            self.optimizer.zero_grad()
+            error = criterion(self.forward(self.x[:, chosen]), self.y[chosen])
+            error.backward()
+            self.optimizer.step()
+
+
+class JaxScan(SequenceTrainer):
+    """By hand in JAX: x W for all steps at once, `lax.scan` over the rest, an epoch of steps in one compiled loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self.wait: Callable[[Any], Any] = jax.block_until_ready
+        self.jnp = jnp
+        x, y = sequences()
+        self.x, self.y, self.draw = jnp.asarray(x.swapaxes(0, 1)), jnp.asarray(y), np.random.default_rng(0)
+
+        def error(weights: list[Any], x: Any, y: Any) -> Any:
+            kernel, recurrent, bias, head, offset = weights
+
+            def step(state: Any, z: Any) -> Any:
+                h, c = state
+                i, f, g, o = jnp.split(z + h @ recurrent, 4, axis=1)
+                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+                return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+            zeros = jnp.zeros((x.shape[1], UNITS))
+            (h, _), _ = jax.lax.scan(step, (zeros, zeros), x @ kernel + bias)
+            found = jax.nn.log_softmax(h @ head + offset)
+            return -jnp.mean(jnp.take_along_axis(found, y[:, None], axis=1))
+
+        def update(carry: Any, rows: Any, x: Any, y: Any) -> Any:
+            weights, first, second, step = carry
+            gradients = jax.grad(error)(weights, x[:, rows], y[rows])
+            first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
+            second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradients, strict=True)]
+            t = step + 1.0
+            c1, c2 = 1 - 0.9**t, 1 - 0.999**t
+            moved = [
+                w - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
+                for w, m, v in zip(weights, first, second, strict=True)
+            ]
+            return moved, first, second, t
+
+        @jax.jit
+        def epoch(carry: Any, order: Any, x: Any, y: Any) -> Any:
+            return jax.lax.scan(lambda carry, rows: (update(carry, rows, x, y), None), carry, order)[0]
+
+        self.epoch = epoch
+        self.reset()
+
+    def reset(self) -> None:
+        weights = [self.jnp.asarray(w) for w in start()]
+        zeros = [self.jnp.zeros_like(w) for w in weights]
+        self.carry = (weights, zeros, zeros, self.jnp.float32(0))
+
+    def train(self, epochs: int) -> int:
+        for _ in range(epochs):
+            self.train_in_order(self.draw.permutation(ROWS))
+        return steps(epochs)
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        self.carry = self.wait(self.epoch(self.carry, order.reshape(-1, BATCH), self.x, self.y))
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.carry[0]]
+
+
+class Keras(SequenceTrainer):
+    """`model.fit` with its own shuffling; Keras's gates stand in the same order as ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        import keras
+
+        layers = [keras.layers.LSTM(UNITS), keras.layers.Dense(CLASSES)]
+        self.model = keras.Sequential([keras.Input((STEPS, FEATURES)), *layers])
+        optimizer = keras.optimizers.Adam(RATE, epsilon=EPSILON)
+        self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        optimizer.build(self.model.trainable_variables)
+        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables]
+        self.reset()
+
+    def reset(self) -> None:
+        self.model.set_weights(start())
+        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
+            variable.assign(value)
+
+    def train(self, epochs: int) -> int:
+        self.model.fit(*sequences(), batch_size=BATCH, epochs=epochs, verbose=0)
+        return steps(epochs)
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        x, y = sequences()
+        self.model.fit(x[order], y[order], batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+
+    def weights(self) -> Weights:
+        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+
+
+BENCHMARKS = [
+    Workload(
+        id="W10",
+        title="LSTM 128 over 64 steps of 32 features, 10 classes, cross-entropy, batch 32, Adam(0.001), 512 sequences",
+        module=__name__,
+        contestants={
+            OURS: Contestant(Kedja, ("kedja", "jax"), note="fit"),
+            "torch_eager": Contestant(Torch, ("torch",), note="plain loop, nn.LSTM, Adam(fused=True)"),
+            "torch_compile": Contestant(
+                partial(Torch, compiled=True), ("torch",), optional=True, note="torch_eager with torch.compile(net)"
+            ),
+            "jax_scan": Contestant(
+                JaxScan, ("jax",), optional=True, note="hand-written, an epoch of steps in one program"
+            ),
+            "keras_jax": Contestant(
+                Keras, ("keras", "jax"), {"KERAS_BACKEND": "jax"}, optional=True, share=0.5, note="model.fit"
+            ),
+        },
+        goals={"torch_eager": Goal(now=1.3)},
+        agreement=Agreement(check, 1e-3, "loss after eight steps from the same weights over the same batches"),
+        loss=loss,
+        epochs=4,
+        quick_epochs=1,
+        warm_up_epochs=1,
+    )
+]

@@ -1,0 +1,118 @@
+"""The dense networks of the benchmarks: their judge is PyTorch's loss, and all contestants compute the same."""
+
+import importlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench import ceiling, w5_wide
+from bench.dense import DenseNet
+from bench.dense_contestants import contestants
+from bench.results import Row, Settings
+from bench.spread import Spread
+
+ROWS = 12
+
+
+def classes():
+    """A few rows of four numbers in three classes."""
+    draw = np.random.default_rng(1)
+    return draw.standard_normal((ROWS, 4), np.float32), draw.integers(0, 3, ROWS)
+
+
+def halves():
+    """A few rows of two numbers in two classes."""
+    draw = np.random.default_rng(2)
+    return draw.standard_normal((ROWS, 2), np.float32), draw.integers(0, 2, (ROWS, 1)).astype(np.float32)
+
+
+TINY = DenseNet((4, 6, 5, 3), "relu", "adam", 0.01, classes, batch=4, check_steps=5)
+NETS = {
+    "adam": TINY,
+    "sgd": replace(TINY, activation="sigmoid", rule="sgd", rate=0.5),
+    "momentum": DenseNet((2, 5, 5, 1), "tanh", "momentum", 0.1, halves, batch=4, check_steps=5),
+}
+PEERS = ("torch_eager", "torch_fused", "jax_loop", "sklearn", "flax_nnx", "keras_torch")
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("net", [NETS["adam"], NETS["momentum"]], ids=["classes", "binary"])
+def test_the_judge_is_pytorchs_loss(net, activation):
+    """Cross-entropy of classes and of one logit, computed by PyTorch in float64 from the same weights."""
+    torch = pytest.importorskip("torch")
+    net = replace(net, activation=activation)
+    weights = [torch.tensor(w, dtype=torch.float64) + 0.1 for w in net.start()]
+    x, y = net.data()
+    h = torch.tensor(x, dtype=torch.float64)
+    for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        h = getattr(torch, activation)(h @ w + b)
+    logits = h @ weights[-2] + weights[-1]
+    functional = torch.nn.functional
+    error = functional.binary_cross_entropy_with_logits if net.binary else functional.cross_entropy
+    expected = error(logits, torch.tensor(y).double() if net.binary else torch.tensor(y))
+    assert net.loss([w.numpy() for w in weights]) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("rule", NETS)
+def test_contestants_train_to_the_same_loss(rule, name):
+    """A few steps over the same batches give ours, which is not the loss of the start; so does a second time."""
+    net = NETS[rule]
+    known = contestants(net, shown=PEERS, optional=())
+    for package in known[name].requires:
+        pytest.importorskip(package)
+    if name == "keras_torch" and importlib.import_module("keras").backend.backend() != "torch":
+        pytest.skip("Keras computes with something else in this process")
+    ours, peer = (known[one].build(Settings()) for one in ("kedja", name))
+    expected = net.check(ours)
+    assert expected != pytest.approx(net.loss([w.astype(np.float64) for w in net.start()]), rel=1e-3)
+    assert net.check(peer) == pytest.approx(expected, rel=1e-3)
+    assert peer.train(2) == 2 * ROWS // net.batch
+    assert net.check(peer) == pytest.approx(expected, rel=1e-3)
+
+
+def test_optional_contestants_are_marked():
+    """Those always shown come first, after ours; shares stay with their names."""
+    known = contestants(TINY, shown=("sklearn",), optional=("jax_loop",), shares={"sklearn": 0.5})
+    assert [(name, one.optional, one.share) for name, one in known.items()] == [
+        ("kedja", False, 1.0), ("sklearn", False, 0.5), ("jax_loop", True, 1.0),
+    ]  # fmt: skip
+
+
+def test_flops_are_counted_from_the_shapes():
+    """Two products of 4·6 + 6·5 + 5·3 = 69 weights for each of 4 rows, thrice; 24 need no gradient by the input."""
+    assert TINY.flops == 4 * 69 * 2 * 3
+    assert TINY.flops_needed == TINY.flops - 4 * 24 * 2
+
+
+def test_share_of_the_ceiling():
+    """Steps at half of the best rate are 50 %; the slowest step is the smallest share."""
+    net = w5_wide.BENCHMARKS[0].net
+    step = net.flops / 400e9 * 1e6
+    row = Row("share", unit="%")
+    w5_wide.share_of_ceiling(row, net, Spread.of([2 * step, 2 * step, 4 * step]), 400e9, goal=0.5)
+    assert (row.time.median, row.time.minimum, row.time.maximum) == pytest.approx((50, 25, 50))
+    assert row.verdict == "pass"
+    w5_wide.share_of_ceiling(row, net, Spread.of([2.1 * step]), 400e9, goal=0.5)
+    assert row.verdict == "fail"
+
+
+def test_every_library_says_its_rates(monkeypatch, capsys):
+    """A rate above 0 for each shape and for the copy."""
+    monkeypatch.setattr(ceiling, "SHAPES", ((8, 8, 8), (4, 16, 8)))
+    monkeypatch.setattr(ceiling, "COPIED", 4096)
+    monkeypatch.setattr(ceiling, "SECONDS", 1e-4)
+    monkeypatch.setattr(ceiling, "restrict_cores", lambda threads: None)
+    for name in ("xla", "numpy"):
+        ceiling.main(name, Settings(quick=True))
+        rates = json.loads(capsys.readouterr().out)
+        assert set(rates) == {"8×8×8", "4×16×8", "copy"}
+        assert all(len(found) == 3 and min(found) > 0 for found in rates.values())
+
+
+def test_the_ceiling_is_the_best_product(monkeypatch):
+    """In flops per second, over all shapes and rounds; the copy has another unit and does not count."""
+    monkeypatch.setattr(ceiling, "measured", lambda *_: {"a": [1.0, 3.0], "b": [2.0], "copy": [9.0]})
+    assert ceiling.matmul_rate(Settings()) == 3e9
