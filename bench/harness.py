@@ -11,7 +11,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,14 @@ class Workload:
     def address(self) -> str:
         """What `python -m bench.worker` is told."""
         return f"{self.module}:{self.id}"
+
+    def asking(self, id: str, what: str, environment: Mapping[str, str]) -> Workload:
+        """The same with ours asked for something that is not the default."""
+        ours = self.contestants[OURS]
+        ours = replace(ours, environment={**ours.environment, **environment}, note=f"{ours.note}, {what}")
+        return replace(
+            self, id=id, title=f"{self.title}; kedja with {what}", contestants={**self.contestants, OURS: ours}
+        )
 
     def epochs_for(self, contestant: str, settings: Settings) -> int:
         """How many epochs one timed repetition of this contestant trains."""

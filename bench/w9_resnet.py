@@ -51,7 +51,7 @@ BENCHMARKS = [
             TRAINED.check, 1e-2, "loss after two steps from the same weights, plus the mean size of running statistics"
         ),
         loss=TRAINED.loss,
-        epochs=1,
+        epochs=2,
         quick_epochs=1,
         warm_up_epochs=1,
     ),

@@ -21,6 +21,10 @@ __all__ = ["Chunks", "Interrupt", "Runner", "TailedLoop", "interruptible", "orde
 
 Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.1  # short enough for progress and Ctrl-C, long enough that the call costs nothing
+# A chunk leaves the state it began with as it was, so it begins by copying it. Large states are given more time, or a
+# step of half a second would be copied at every step: 1 s for each 50 MB keeps the copy below a twentieth.
+STATE_BYTES_PER_SECOND = 50e6
+MOST_SECONDS = 3.0
 MOST_STEPS = LOOP_STEPS
 MOST_ROWS = 1 << 18  # row numbers that are laid out at a time
 
@@ -212,16 +216,19 @@ class Runner:
 class Chunks:
     """How many steps to run at a time: about a tenth of a second, whole epochs where an epoch is shorter than that.
 
+    Up to three seconds where the state is so large that to copy it would cost more than a little.
+
     `marks` are the numbers of steps after whose multiples somebody wants to be told; no chunk goes past one. They are
     counted from the first step of all, of which `before` come before step 0 here.
     """
 
-    def __init__(self, spe: int, marks: Sequence[int], pace: float | None) -> None:
+    def __init__(self, spe: int, marks: Sequence[int], pace: float | None, state_bytes: int = 0) -> None:
         self.spe, self.marks, self.pace, self.before = spe, list(marks), pace, 0
+        self.seconds = min(max(CHUNK_SECONDS, state_bytes / STATE_BYTES_PER_SECOND), MOST_SECONDS)
 
     def stop(self, start: int, end: int) -> int:
         """Where the chunk that begins at `start` ends; never across an epoch's end unless it then ends on one."""
-        wanted = 16 if self.pace is None else int(CHUNK_SECONDS / max(self.pace, 1e-9))
+        wanted = 16 if self.pace is None else int(self.seconds / max(self.pace, 1e-9))
         wanted = max(1, min(wanted, MOST_STEPS))
         at = self.before + start
         wanted = min([wanted, end - start, *(mark - at % mark for mark in self.marks)])

@@ -143,7 +143,8 @@ class Run:
         # For whoever acts in hindsight steps are run again: not those of a minimiser, nor on rows that are gone.
         self.hindsight = not isinstance(self.optimizer, Minimizer) and course.stream is None
         marks = self.listeners.marks(spe, self.hindsight) + [spe] * (self.judge is not None)
-        self.chunks = Chunks(spe, marks, pace or None)
+        state = sum(a.nbytes for a in self.runner.state)
+        self.chunks = Chunks(spe, marks, pace or None, state)
         self.good = {v: v.raw for v in self.runner.loop.variables}
         done_epochs = self.training.epochs - self.first
         with interruptible() as interrupt, progress(
