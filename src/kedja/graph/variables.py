@@ -106,6 +106,10 @@ class Variable(Tensor):
         self.version += 1
         Epoch.now += 1
 
+    def lie(self, array: Any) -> None:
+        """The same value lies elsewhere now, on a device, say (used by the engines)."""
+        self._value = array
+
     def __deepcopy__(self, memo: Any) -> Variable:
         made = type(self).__new__(type(self))
         value = self._value if isinstance(self._value, Drawn) else self.value

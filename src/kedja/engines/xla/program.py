@@ -90,6 +90,7 @@ class XLAProgram:
             "xla", len(graph), len(self.variables), len(graph.inputs) + len(self._lowered.constants)
         )
         self._run: Any = None
+        self._numbers: dict[int, tuple[bytes, Any]] = {}
         place = {t: i for i, t in enumerate(graph.inputs)}
         self._positions = [(place[t], op, n) for t, op, n in read_as_positions(graph.order) if t in place]
 
@@ -102,12 +103,24 @@ class XLAProgram:
                 raise DataError(f"{node.op.name}: {out_of_range(outside, n)}{place}")
         with exact_types():
             values = [put(v) for v in state]
-            given = [put(_typed(x, t.dtype)) for x, t in zip(inputs, self.graph.inputs, strict=True)]
+            for i in self._read:  # what is only read stays on the device, and need not be brought there again
+                if values[i] is not state[i] and self.variables[i].raw is state[i]:
+                    self.variables[i].lie(values[i])
+            given = [self._given(i, x, t) for i, (x, t) in enumerate(zip(inputs, self.graph.inputs, strict=True))]
             if self._run is None:
                 args = (*self._handed_over(values), self._lowered.held(), given)
                 self._run = Compiled(self._step, args, self.report, donated=(0,))
             new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
         return list(new), list(outputs)
+
+    def _given(self, i: int, x: Any, node: Tensor) -> Any:
+        """An input on the device. A single number that is still the same lies there already."""
+        if node.ndim or isinstance(x, jax.Array):
+            return put(_typed(x, node.dtype))
+        bits = np.asarray(x, node.dtype).tobytes()
+        if self._numbers.get(i, (None, None))[0] != bits:
+            self._numbers[i] = bits, put(_typed(x, node.dtype))
+        return self._numbers[i][1]
 
     def put(self, array: Any) -> Any:
         """An input that many calls share, laid where they want it."""

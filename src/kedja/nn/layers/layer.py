@@ -240,15 +240,16 @@ class Layer:
     # --- its variables and the layers inside ------------------------------------------------------------------------
     def members(self) -> Iterator[tuple[str, Any]]:
         """(name, layer or variable) of everything directly inside, in the order it was stored."""
+        kinds = (Layer, Variable)  # walked at every prediction: a union would be made anew for each value
         for name, value in vars(self).items():
-            if name.startswith("_"):
+            if name[0] == "_":
                 continue
-            if isinstance(value, Layer | Variable):
+            if isinstance(value, kinds):
                 yield name, value
-            elif isinstance(value, list | tuple):
-                yield from ((f"{name}_{i + 1}", v) for i, v in enumerate(value) if isinstance(v, Layer | Variable))
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}_{i + 1}", v) for i, v in enumerate(value) if isinstance(v, kinds))
             elif isinstance(value, dict):
-                yield from ((f"{name}_{k}", v) for k, v in value.items() if isinstance(v, Layer | Variable))
+                yield from ((f"{name}_{k}", v) for k, v in value.items() if isinstance(v, kinds))
 
     def layers_by_path(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """Every layer inside, at any depth, with its path."""
