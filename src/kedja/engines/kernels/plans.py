@@ -160,7 +160,7 @@ def _plan_forward(
 
 def plan_conv(g: Geometry, dtype: str, target: Target, **epilogue: bool) -> Plan | None:
     """y from x and w. None where something else is faster."""
-    if _is_product(g):
+    if _is_product(g) and not any(epilogue.values()):
         return None
     across = g.outs if g.each else g.channels * g.outs
     steps = {
