@@ -24,7 +24,7 @@ from kedja.errors import one_of
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "transpose", "weights"]
+__all__ = ["available", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
 
 CHOICES = ("auto", "llvm", "xla")
 FLOATS = ("float32", "float64")
@@ -80,6 +80,18 @@ def max_pool(x: Any, **attrs: Shape) -> Any:
 def give_back(x: Any, g: Any, positive: bool = False, **attrs: Shape) -> Any:
     """The gradient of `max_pool`, or None; with `positive` 0 for windows whose largest is not positive."""
     return _pooled(x, g, positive, Windows(**attrs))
+
+
+def moments(x: Any, g: Any = None, m: Any = None) -> Any:
+    """Mean and variance of each channel, or Σ g and Σ g (x − m), or None where no kernel serves."""
+    if not (available() and x.dtype.name in FLOATS and x.ndim > 1 and x.size):
+        return None
+    from kedja.engines.kernels import moments as family
+    from kedja.engines.kernels.plans import plan_moments
+
+    c = x.shape[-1]
+    plan = plan_moments(x.size // c, c, x.dtype.name, _target(), g is not None)
+    return None if plan is None else _called(family.write, plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
@@ -144,8 +156,6 @@ def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bo
         return None
     more = {"bias": bias, "scaled": scale, "plus": plus}
     plan = plan_conv(g, x.dtype.name, _target(), relu=relu, **{k: v is not None for k, v in more.items()})
-    if plan is None:
-        return None
     given = (x, w, *(v for v in more.values() if v is not None))
     return _called(family.write, plan, given, [(g.n, *g.out, g.outs)])[0]
 
