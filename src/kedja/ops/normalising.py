@@ -79,7 +79,8 @@ def _normalised_spec(x: Tensor, moments: Tensor, gamma: Tensor, beta: Tensor, ax
 
 # --- derivatives ----------------------------------------------------------------------------------------------------
 def _away(x: Tensor, m: Tensor, axis: int) -> Tensor:
-    return x - along(m, x.ndim, axis)
+    away: Tensor = x - along(m, x.ndim, axis)
+    return away
 
 
 def _pull_moments(node: Tensor, g: Tensor, needed: Sequence[bool]) -> Messages:

@@ -3,7 +3,7 @@
 The weights are first packed: [block of outputs][place and channel][lanes], with zeros where the last block is not full,
 multiplied by the channel's scale if there is one, and the bias at the head of each block. Then, for every block and
 every tile of `places` output places, the numbers acc[place][vector] += x[place's window, q] · w[q, vector] are summed
-in registers over all q, a run of neighbouring numbers at a time. The order of the sum depends on nothing but the kernel.
+in registers over all q, a run of neighbouring numbers at a time. The order of the sum depends on the kernel alone.
 
 Buffers: x, w, then those of the epilogue (bias; scale; what is added; mask), then y and the room for packed weights.
 """
