@@ -77,6 +77,26 @@ def _conv_kernel(x: Any, g: Any, kernel: Any, groups: int, **place: Any) -> Any:
     return torch.autograd.grad(_conv(x, w, groups=groups, **place), w, g, create_graph=True)[0] + _nothing(x, g)
 
 
+def _places(x: Any, axis: int) -> Any:
+    """(places, features)."""
+    return x.movedim(axis, -1).reshape(-1, x.shape[axis])
+
+
+def _moments(x: Any, axis: int) -> Any:
+    spread, middle = torch.var_mean(_places(x, axis), 0, correction=0)
+    return torch.stack([middle, spread])
+
+
+def _centred_sums(g: Any, x: Any, m: Any, axis: int) -> Any:
+    g, x = _places(g, axis), _places(x, axis)
+    return torch.stack([g.sum(0), torch.einsum("pc,pc->c", g, x) - torch.einsum("pc,c->c", g, m)])
+
+
+def _normalised(x: Any, both: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    scale = gamma * torch.rsqrt(both[1] + epsilon)
+    return torch.addcmul(beta, x.movedim(axis, -1) - both[0], scale).movedim(-1, axis)
+
+
 def _max_winners(x: Any, v: Any, size: Any, stride: Any, low: Any, high: Any, dilation: Any) -> tuple[Any, Any]:
     """The largest of each window of x, and what stands there in v."""
     rank = x.ndim - 2
@@ -179,6 +199,7 @@ TORCH.update(
         "argsort": lambda x, axis: torch.argsort(x, dim=axis, stable=True),
         "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
         "cast": lambda x, dtype: x.to(DTYPES[np.dtype(dtype).name]),
+        "centred_sums": _centred_sums,
         "concatenate": lambda *parts, axis: torch.cat(parts, dim=axis),
         "conv": _conv,
         "conv_kernel": _conv_kernel,
@@ -191,6 +212,8 @@ TORCH.update(
         "max_pool_pick": _max_pick,
         "max_pool_scatter": _max_scatter,
         "min": _axes(torch.amin),
+        "moments": _moments,
+        "normalised": _normalised,
         "pad": _pad,
         "power": torch.pow,
         "put_along_axis": _put_along,

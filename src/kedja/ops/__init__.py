@@ -48,6 +48,7 @@ from kedja.ops.elementwise import (
 from kedja.ops.formula import formula, tex, text
 from kedja.ops.indexing import getitem, scatter_add, take, take_along_axis
 from kedja.ops.linalg import dot, matmul
+from kedja.ops.normalising import moments, normalised
 from kedja.ops.op import OPS, Op, is_differentiable
 from kedja.ops.ordering import sort, top_k
 from kedja.ops.padding import pad
@@ -67,7 +68,7 @@ __all__ = ["OPS", "Op", "dot", "formula", "is_differentiable", "log_softmax", "l
 __all__ += ["conv", "conv_transpose", "convolve", "correlate", "max_pool", "mean_pool", "output_size", "sum_pool"]
 __all__ += ["clip", "cumprod", "depth_to_space", "diagonal", "einsum", "eye", "fmod", "gather_nd", "moveaxis", "pad"]
 __all__ += ["prod", "put_along_axis", "remainder", "scatter_nd", "sort", "space_to_depth", "split", "tile", "top_k"]
-__all__ += ["tril", "triu"]
+__all__ += ["moments", "normalised", "tril", "triu"]
 __all__ += ["random", "scan", "scatter_add", "softmax", "take", "take_along_axis", "tex", "text"]
 __all__ += elementwise.__all__
 __all__ += reductions.__all__

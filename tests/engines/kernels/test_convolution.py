@@ -62,6 +62,11 @@ def test_each_vector_width_gives_the_references_numbers(bits, dtype, geometry):
         forward = kernels.conv(a, k, 1, **place)
         if forward is not None:
             near(forward, convolution._conv(a, k, 1, **place), dtype)
+        rng = np.random.default_rng(1)
+        scale, bias = rng.normal(size=(2, w[-1])).astype(dtype)
+        plain = convolution._conv(a, k, 1, **place)
+        near(kernels.conv(a, k, 1, bias=bias, scale=scale, plus=y, **place), plain * scale + bias + y, dtype)
+        near(kernels.conv(a, k, 1, scale=scale, relu=True, **place), np.maximum(plain * scale, 0), dtype)
         found = kernels.weights(a, y, w[:-2], 1, sums=True, **place)
         near(found[0], convolution._conv_kernel(a, y, w[:-2], 1, **place), dtype)
         near(found[1], y.sum((0, 1, 2)), dtype)
@@ -83,7 +88,10 @@ def test_each_channel_by_itself(bits, geometry):
     place = windows.placing()
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "_target", lambda: narrowed(bits))
-        near(kernels.conv(a, k, c, **place), convolution._conv(a, k, c, **place), "float64")
+        plain = convolution._conv(a, k, c, **place)
+        near(kernels.conv(a, k, c, **place), plain, "float64")
+        scale, bias = np.random.default_rng(1).normal(size=(2, c))
+        near(kernels.conv(a, k, c, bias=bias, scale=scale, plus=y, **place), plain * scale + bias + y, "float64")
         near(kernels.weights(a, y, w[:2], c, **place), convolution._conv_kernel(a, y, w[:2], c, **place), "float64")
         back = kernels.transpose(y, k, x[1:-1], c, **place)
         if back is not None:

@@ -105,3 +105,31 @@ def test_where_no_kernel_serves_the_nodes_are_computed():
         return [y, z, *kj.grad((y * y).sum() + (z * z).sum(), [x, w, b])]
 
     traced(f, *ARRAYS)
+
+
+def test_norms_and_residuals_are_done_in_the_convolution():
+    """Two convolutions, a norm after each, added up, and relu: two calls, the second of which adds the first."""
+
+    def f(x, w, m, s, b):
+        left = (kj.conv(x, w) - m) / kj.sqrt(s * s + 0.1) * b + m
+        right = kj.conv(kj.relu(x), w, padding="valid") * s
+        return [kj.relu(left + right)]
+
+    rng = np.random.default_rng(5)
+    arrays = [rng.normal(size=s).astype("float32") for s in ((2, 7, 6, 3), (3, 2, 3, 20), (20,), (20,), (1, 1, 1, 20))]
+    graph = traced(f, *arrays)
+    together = fusion.fused(graph)
+    done = [node for node, work in together.items() if work is not None]
+    assert [node.op.name for node in done if node.ndim == 4] in (["relu", "multiply"], ["multiply", "relu"])
+
+
+def test_what_a_chain_of_steps_does_not_allow_is_left_to_the_nodes():
+    """A convolution that divides, one that is added to itself, one that somebody else reads."""
+
+    def f(x, w, b, v):
+        c = kj.conv(x, w)
+        d = kj.conv(x, w * 2.0)
+        e = kj.conv(x, w * 3.0)
+        return [kj.relu(b / (c * c + 1.0)), kj.relu(d + d), e - b, (e - b) * 2.0, b - kj.conv(x, w * 4.0)]
+
+    traced(f, *ARRAYS)

@@ -31,6 +31,9 @@ class Int:
     def _of(self, other: int | Int) -> Any:
         return other.value if isinstance(other, Int) else ir.Constant(I64, other)
 
+    def __rmul__(self, other: int) -> Int:
+        return self * other
+
     def __add__(self, other: int | Int) -> Int:
         return Int(self.builder, self.builder.add(self.value, self._of(other)))
 

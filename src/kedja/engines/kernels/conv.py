@@ -1,11 +1,11 @@
 """The kernel of a convolution, which is also that of its gradient by the input.
 
 The weights are first packed: [block of outputs][place and channel][lanes], with zeros where the last block is not full,
-and the bias at the head of each block. Then, for every block and every tile of `places` output places, the numbers
-acc[place][vector] += x[place's window, q] · w[q, vector] are summed in registers over all q, a run of neighbouring
-numbers at a time. The order of the sum depends on nothing but the kernel.
+multiplied by the channel's scale if there is one, and the bias at the head of each block. Then, for every block and
+every tile of `places` output places, the numbers acc[place][vector] += x[place's window, q] · w[q, vector] are summed
+in registers over all q, a run of neighbouring numbers at a time. The order of the sum depends on the kernel alone.
 
-Buffers: x, w, then those of the epilogue (bias; mask), then y and the room for the packed weights.
+Buffers: x, w, then those of the epilogue (bias; scale; what is added; mask), then y and the room for packed weights.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Conv(NamedTuple):
     ragged: bool  # whether the last block is not full
     bias: bool = False
     relu: bool = False
+    scaled: bool = False  # whether each channel of the sum is multiplied by a number of its own, before the bias
+    plus: bool = False  # whether an array like y is added, before the relu
     masked: bool = False  # whether y is 0 where another array is not positive: the gradient through a relu
     each: bool = False  # whether each channel is convolved by itself (depthwise)
     narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
@@ -55,31 +57,33 @@ def write(b: Builder, kind: Conv) -> None:
     _write_work(b, kind)
 
 
-def _outputs(kind: Conv) -> tuple[int, int]:
-    """The numbers of the buffers y and packed weights."""
-    y = 2 + kind.bias + kind.masked
-    return y, y + 1
+def _place(kind: Conv, name: str) -> int:
+    """The number of a buffer: of a part of the epilogue, of y, or of the packed weights."""
+    there = [part for part in ("bias", "scaled", "plus", "masked") if getattr(kind, part)]
+    return 2 + [*there, "y", "packed"].index(name)
 
 
 def _write_packing(b: Builder, kind: Conv) -> None:
     width = kind.vectors * b.lanes
     with b.phase("prepare", FIELDS) as (buffer, n, chunk):
-        w, packed = buffer(1), buffer(_outputs(kind)[1])
+        w, packed = buffer(1), buffer(_place(kind, "packed"))
         size = (n.kernel_rows * n.kernel_columns * n.depth + 1) * width
         with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
             head = b.at(packed, block * size)
             b.clear(head, b.whole(width))
             if kind.bias:
-                b.copy(head, b.at(buffer(2), block * width), (n.outs - block * width).least(width))
+                bias = b.at(buffer(_place(kind, "bias")), block * width)
+                b.copy(head, bias, (n.outs - block * width).least(width))
         body = b.at(packed, b.whole(width))
+        scale = buffer(_place(kind, "scaled")) if kind.scaled else None
         with b.ir.if_else(n.w_outs.compare("==", 1)) as (neighbours, apart):
             with neighbours:
-                _pack_rows(b, kind, n, chunk, b.at(w, n.w_start), body, size)
+                _pack_rows(b, kind, n, chunk, b.at(w, n.w_start), scale, body, size)
             with apart:
                 _pack_columns(b, kind, n, chunk, b.at(w, n.w_start), body, size)
 
 
-def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
+def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, scale: Any, body: Any, size: Int) -> None:
     """The outputs are neighbours: what is read goes on and on."""
     width = kind.vectors * b.lanes
     rows = n.kernel_rows * n.kernel_columns
@@ -90,7 +94,10 @@ def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, si
         source = b.at(w, r * n.w_rows + s * n.w_columns + c * n.w_channels + block * width)
         target = b.at(body, block * size + (at * n.depth + c) * width)
         for v, mask in enumerate(_masks(b, kind, n, block * width)):
-            b.store(b.load(b.at(source, b.whole(v * b.lanes)), mask), b.at(target, b.whole(v * b.lanes)))
+            found = b.load(b.at(source, b.whole(v * b.lanes)), mask)
+            if scale is not None:
+                found = b.ir.fmul(found, b.load(b.at(scale, block * width + v * b.lanes), mask))
+            b.store(found, b.at(target, b.whole(v * b.lanes)))
 
 
 def _pack_columns(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
@@ -113,11 +120,11 @@ def _pack_columns(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any,
 
 
 def _write_work(b: Builder, kind: Conv) -> None:
-    y_at, packed_at = _outputs(kind)
     width = kind.vectors * b.lanes
     with b.phase("work", FIELDS) as (buffer, n, chunk):
-        x, y, packed = buffer(0), buffer(y_at), buffer(packed_at)
-        mask = buffer(y_at - 1) if kind.masked else None
+        x, y, packed = buffer(0), buffer(_place(kind, "y")), buffer(_place(kind, "packed"))
+        plus = buffer(_place(kind, "plus")) if kind.plus else None
+        mask = buffer(_place(kind, "masked")) if kind.masked else None
         parts = n.work // n.groups
         part, group = chunk // n.groups, chunk % n.groups
         first_block, last_block = group * n.blocks // n.groups, (group + 1) * n.blocks // n.groups
@@ -130,7 +137,7 @@ def _write_work(b: Builder, kind: Conv) -> None:
             block = first_block + i
             with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
                 places, sums = _tile(b, kind, n, unit, tile * kind.places, b.at(packed, block * size), block * width)
-                _finish(b, kind, n, unit, places, sums, block * width, y, mask)
+                _finish(b, kind, n, unit, places, sums, block * width, y, plus, mask)
 
 
 def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, mask: Any, begin: Int, end: Int) -> None:
@@ -201,7 +208,7 @@ def _tile(
 
 def _finish(
     b: Builder, kind: Conv, n: Any, unit: bands.Unit, places: list[Int], sums: list[list[Variable]], out: Int,
-    y: Any, mask: Any,
+    y: Any, plus: Any, mask: Any,
 ) -> None:  # fmt: skip
     """The epilogue, and the store."""
     masks = _masks(b, kind, n, out)
@@ -209,6 +216,8 @@ def _finish(
         for v in range(kind.vectors):
             found = sums[t][v].get()
             where = (unit.first + places[t]) * n.outs + out + v * b.lanes
+            if plus is not None:
+                found = b.ir.fadd(found, b.load(b.at(plus, where), masks[v]))
             if kind.relu:
                 found = b.relu(found)
             if kind.masked:

@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines.kernels import conv, pool, weights, winograd, winograd_weights
+from kedja.engines.kernels import conv, moments, pool, weights, winograd, winograd_weights
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
-__all__ = ["Geometry", "Plan", "plan_conv", "plan_pool", "plan_transpose", "plan_weights"]
+__all__ = ["Geometry", "Plan", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
+TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are many
+FEW_TILES = 8  # of a unit, at least
+CROWDED_BYTES = 4096  # places so far apart are copied even where nothing else asks for it
 WEIGHTS_BYTES = 1 << 18  # the same where weights are summed: the more places, the seldomer sums go to memory and back
 LINE_BYTES = 64  # of the cache
 APART_BYTES = 512  # places so far apart, or multiples of it, fall on few sets of the first-level cache
@@ -29,6 +32,7 @@ FEWEST_IN_UNIT = 28  # fours, which share the transformed weights of a block
 FEWEST_FOURS = 64  # fewer do not repay that weights are transformed
 PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
 EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
+SUMMED = 1 << 14  # fewer numbers than this are not worth a kernel's call where they are only summed
 MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
 
 
@@ -55,11 +59,6 @@ class Plan(NamedTuple):
     target: Target
     numbers: tuple[int, ...]
     room: int
-
-
-def _is_product(g: Geometry) -> bool:
-    """Whether it is a product of two matrices as they lie, at which XLA is a fifth faster."""
-    return g.kernel == (1, 1) and g.stride == (1, 1) and not any(g.low + g.high) and not g.each
 
 
 def _fitting(target: Target, outs: int, itemsize: int) -> Target:
@@ -139,7 +138,10 @@ def _plan_forward(
     width = vectors * target.lanes(itemsize)
     copied = any(g.low) or any(h > 0 for h in g.high) or any(gap > 1 for gap in gaps)
     blocks = -(-g.outs // width)
-    numbers = _units(g, copied, gaps, itemsize, places, blocks, FORWARD_BYTES)
+    # Where channels are many a unit has a few tiles nevertheless: for each of them all weights are read again.
+    most = max(FORWARD_BYTES, min(TALL_BYTES, FEW_TILES * places * g.channels * itemsize))
+    copied = copied or (not g.each and g.channels * itemsize % CROWDED_BYTES == 0)
+    numbers = _units(g, copied, gaps, itemsize, places, blocks, most)
     places = _places(numbers, places)
     pitch = numbers["pitch"]
     row = (numbers["wide"] if copied else g.into[1]) * pitch
@@ -208,24 +210,20 @@ def _plan_winograd(
     return Plan(kind, target, tuple(numbers[name] for name in winograd.FIELDS), packed)
 
 
-def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:
-    """y from x and w, by fours (Winograd's) if they may and pay. None where something else is faster."""
-    if _is_product(g):
-        return None
+def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan:
+    """y from x and w, by fours (Winograd's) if they may and pay."""
     across = g.outs if g.each else g.channels * g.outs
     steps = {
         "w_start": 0, "w_rows": g.kernel[1] * across, "w_columns": across, "w_channels": g.outs, "w_outs": 1,
     }  # fmt: skip
     target = _fitting(target, g.outs, np.dtype(dtype).itemsize)
-    if fours and _winograd_pays(g, np.dtype(dtype).itemsize, target):
-        return _plan_winograd(g, steps, dtype, target, epilogue)
+    if fours and not epilogue.get("plus") and _winograd_pays(g, np.dtype(dtype).itemsize, target):
+        return _plan_winograd(g, steps, dtype, target, {k: v for k, v in epilogue.items() if k != "plus"})
     return _plan_forward(g, (1, 1), steps, dtype, target, epilogue)
 
 
 def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:
     """x from y and w: y, spread by the stride, met by the flipped kernel. None where something else is faster."""
-    if _is_product(g):
-        return None
     if g.stride != (1, 1) and not g.each:  # most products would be by the zeros between: patches were 3 times faster
         return None
     reach = [d * (k - 1) for k, d in zip(g.kernel, g.dilation, strict=True)]
@@ -337,3 +335,12 @@ def plan_pool(
     kind = pool.Pool(dtype, window[0], window[1], ragged, back, positive)
     work = min(CHUNKS, images * rows)
     return Plan(kind, target, (0, work, 0, images, rows, columns, *into, channels), 1)
+
+
+def plan_moments(places: int, channels: int, dtype: str, target: Target, back: bool) -> Plan | None:
+    """Sums over the places of each channel."""
+    if places * channels < SUMMED:
+        return None
+    ragged = channels % (moments.VECTORS * target.lanes(np.dtype(dtype).itemsize)) != 0
+    parts = min(CHUNKS, -(-places // moments.PORTION))
+    return Plan(moments.Moments(dtype, ragged, back), target, (0, parts, 1, places, channels), parts * 2 * channels)

@@ -9,7 +9,7 @@ Weights are transformed first: [block of outputs][16][channels][lanes]. Then, fo
 transformed to V [16][fours][channels]; for each block the sums are collected in M [16][fours][lanes], and transformed
 back into the outputs.
 
-Buffers: x, w, then those of the epilogue (bias; mask), then y and the room for the transformed weights.
+Buffers: x, w, then those of the epilogue (bias, scale; mask), then y and the room for the transformed weights.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Winograd(NamedTuple):
     vectors: int
     ragged: bool
     bias: bool = False
+    scaled: bool = False
     relu: bool = False
     masked: bool = False
 
@@ -58,7 +59,7 @@ def write(b: Builder, kind: Winograd) -> None:
 
 
 def _outputs(kind: Winograd) -> tuple[int, int]:
-    y = 2 + kind.bias + kind.masked
+    y = 2 + kind.bias + kind.scaled + kind.masked
     return y, y + 1
 
 
@@ -89,12 +90,17 @@ def _write_weights(b: Builder, kind: Winograd) -> None:
                 channels = b.choose(near, n.w_channels, width)
                 target = b.at(packed, block * POINTS * n.channels * width + c * width)
                 masks = _masks(b, kind, n, block * width)
+                scales = [
+                    b.load(b.at(buffer(2 + kind.bias), block * width + v * b.lanes), mask) if kind.scaled else None
+                    for v, mask in enumerate(masks)
+                ]
                 with b.loop(some) as k:
                     for v in range(kind.vectors):
                         here = b.at(begin, k * channels + v * b.lanes)
-                        ws = [
-                            [b.load(b.at(here, rows * r + columns * s), masks[v]) for s in range(3)] for r in range(3)
-                        ]
+                        at = [[b.at(here, rows * r + columns * s) for s in range(3)] for r in range(3)]
+                        ws = [[b.load(place, masks[v]) for place in row] for row in at]
+                        if kind.scaled:
+                            ws = [[b.ir.fmul(w, scales[v]) for w in row] for row in ws]
                         for point, u in enumerate(both_ways(ws, lambda a: _spread_weights(b, a))):
                             b.store(u, b.at(target, (n.channels * point + k) * width + v * b.lanes))
 

@@ -1,6 +1,7 @@
 """What kernels do in one go that a graph says in several nodes.
 
-- conv + bias, and relu of it: the bias and the relu are done where the sums lie in registers;
+- a convolution, the numbers by which each channel is multiplied and which are added to it, as a norm in inference
+  does, an array added to it, as in a residual block, and relu: all done where the sums lie in registers;
 - the gradient through a relu of a convolution's or a pooling's gradient: 0 where the relu's value is not positive;
 - the gradients by a convolution's kernel and by its bias, which read the same array.
 
@@ -25,6 +26,8 @@ from kedja.ops.convolution import collect, correlate, spread
 from kedja.ops.pooling import give_back
 
 __all__ = ["Fused", "fused"]
+
+LINEAR = (elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide)
 
 # For a node: the values so far → the value of this node, and of others made along with it. None: it is left out.
 Fused = dict[Tensor, Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]] | None]
@@ -54,13 +57,24 @@ def fused(graph: Graph) -> Fused:
 
 
 def _epilogue(c: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapping[Tensor, int], found: Fused) -> None:
-    """relu(conv + bias), relu(conv), conv + bias."""
-    last, bias = c, None
-    if len(users[c]) == 1 and users[c][0] is not None and users[c][0].op is elementwise.add:
-        total = users[c][0]
-        other = next((x for x in total.inputs if x is not c), None)
-        if other is not None and other.shape == c.shape[-1:] and other.dtype == c.dtype:
-            last, bias = total, other
+    """relu(conv · scale + shift + plus), or a part of it: a norm in inference, a bias, a residual."""
+    last, steps, plus = c, [], None
+    while (user := _only_user(last, users, found)) is not None:
+        if user.op not in LINEAR:
+            break
+        other = user.inputs[1] if user.inputs[0] is last else user.inputs[0]
+        if other is last or other.dtype != c.dtype or user.shape != c.shape:
+            break
+        swapped = user.inputs[0] is not last
+        if _per_channel(other, c) and not (swapped and user.op in (elementwise.subtract, elementwise.divide)):
+            steps.append((user.op, other))
+        elif user.op is elementwise.add and other.shape == c.shape:
+            plus = other
+        else:
+            break
+        found[last], last = None, user
+        if plus is not None:
+            break
     relu = relus.get(last)
     if relu is not None and all(u is relu or (_is_sign(u, last) and place[u] > place[relu]) for u in users[last]):
         for user in users[last]:
@@ -68,22 +82,51 @@ def _epilogue(c: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapp
                 found[user] = _sign_of(relu, user)
         found[last] = None
         last = relu
-    elif bias is None:
+    elif last is c:
         return
-    found[c] = None
-    relu_too = last is relu
+    has_relu = last is relu
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
         x, w = (values[v] for v in c.inputs)
-        b = None if bias is None else values[bias]
-        y = kernels.conv(x, w, bias=b, relu=relu_too, **c.attrs)
+        scale, shift = _line(c.shape[-1], [(op, values[v]) for op, v in steps])
+        more = None if plus is None else values[plus]
+        y = kernels.conv(x, w, bias=shift, scale=scale, plus=more, relu=has_relu, **c.attrs)
         if y is None:
             y = WINDOWS[correlate](x, w, **c.attrs)
-            y = y if b is None else y + b
-            y = lax.max(y, jnp.zeros_like(y)) if relu_too else y
+            y = y if scale is None else y * scale
+            y = y if shift is None else y + shift
+            y = y if more is None else y + more
+            y = lax.max(y, jnp.zeros_like(y)) if has_relu else y
         return {last: y}
 
     found[last] = work
+
+
+def _only_user(node: Tensor, users: Any, found: Fused) -> Tensor | None:
+    """The node that alone reads this one, if it is not done elsewhere."""
+    user = users[node][0] if len(users[node]) == 1 else None
+    return None if user is None or user in found else user
+
+
+def _per_channel(v: Tensor, c: Tensor) -> bool:
+    """Whether v is one number, or one for each channel of c."""
+    return v.ndim <= c.ndim and v.size in (1, c.shape[-1]) and (v.size == 1 or v.shape[-1] == c.shape[-1])
+
+
+def _line(channels: int, steps: list[Any]) -> tuple[Any, Any]:
+    """The scale and the shift of each channel that the steps come to; None where there is none."""
+    scale = shift = None
+    for op, v in steps:
+        v = jnp.broadcast_to(v.reshape(-1), (channels,))
+        if op is elementwise.add:
+            shift = v if shift is None else shift + v
+        elif op is elementwise.subtract:
+            shift = -v if shift is None else shift - v
+        else:
+            factor = v if op is elementwise.multiply else jnp.reciprocal(v)
+            scale = factor if scale is None else scale * factor
+            shift = None if shift is None else shift * factor
+    return scale, shift
 
 
 def _sign_of(relu: Tensor, sign: Tensor) -> Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]:

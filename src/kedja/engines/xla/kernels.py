@@ -24,7 +24,7 @@ from kedja.errors import one_of
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "transpose", "weights"]
+__all__ = ["available", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
 
 CHOICES = ("auto", "llvm", "winograd", "xla")
 FLOATS = ("float32", "float64")
@@ -58,9 +58,11 @@ def _interface_fits() -> bool:
     return False
 
 
-def conv(x: Any, w: Any, groups: int, bias: Any = None, relu: bool = False, **p: Shape) -> Any:
-    """y from x and w, or None where no kernel serves."""
-    return _with_two_axes(_conv, x, w, groups, bias=bias, relu=relu, **p)
+def conv(
+    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, relu: bool = False, **p: Shape
+) -> Any:
+    """relu(y · scale + bias + plus), y from x and w, or None where no kernel serves."""
+    return _with_two_axes(_conv, x, w, groups, bias=bias, scale=scale, plus=plus, relu=relu, **p)
 
 
 def transpose(g: Any, w: Any, sizes: Shape, groups: int, positive: Any = None, **p: Shape) -> Any:
@@ -81,6 +83,18 @@ def max_pool(x: Any, **attrs: Shape) -> Any:
 def give_back(x: Any, g: Any, positive: bool = False, **attrs: Shape) -> Any:
     """The gradient of `max_pool`, or None; with `positive` 0 for windows whose largest is not positive."""
     return _pooled(x, g, positive, Windows(**attrs))
+
+
+def moments(x: Any, g: Any = None, m: Any = None) -> Any:
+    """Mean and variance of each channel, or Σ g and Σ g (x − m), or None where no kernel serves."""
+    if not (available() and x.dtype.name in FLOATS and x.ndim > 1 and x.size):
+        return None
+    from kedja.engines.kernels import moments as family
+    from kedja.engines.kernels.plans import plan_moments
+
+    c = x.shape[-1]
+    plan = plan_moments(x.size // c, c, x.dtype.name, _target(), g is not None)
+    return None if plan is None else _called(family.write, plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
@@ -115,8 +129,9 @@ def _with_two_axes(serve: Callable[..., Any], a: Any, b: Any, groups: int, **mor
         return serve(a, b, **more)
     wide = {"stride": 1, "dilation": 1, "low": 0, "high": 0, "sizes": 1, "kernel": 1}
     more = {k: (wide[k], *v) if k in wide else v for k, v in more.items()}
-    if more.get("positive") is not None:
-        more["positive"] = more["positive"][:, None]
+    for name in ("positive", "plus"):
+        if more.get(name) is not None:
+            more[name] = more[name][:, None]
     over = serve is _weights
     found = serve(a[:, None], b[:, None] if over else b[None], **more)
     if found is None:
@@ -135,17 +150,17 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
     return Geometry(n, tuple(into), out, channels, outs, *windows, each)
 
 
-def _conv(x: Any, w: Any, bias: Any, relu: bool, each: bool, **p: Shape) -> Any:
+def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels import conv as family
     from kedja.engines.kernels.plans import plan_conv
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
     if g is None:
         return None
-    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), bias=bias is not None, relu=relu)
-    if plan is None:
-        return None
-    given = (x, w) if bias is None else (x, w, bias)
+    more = {"bias": bias, "scaled": scale, "plus": plus}
+    has = {k: v is not None for k, v in more.items()}
+    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), relu=relu, **has)
+    given = (x, w, *(v for v in more.values() if v is not None))
     return _called(_writer(plan, family), plan, given, [(g.n, *g.out, g.outs)])[0]
 
 

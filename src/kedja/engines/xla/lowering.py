@@ -14,6 +14,7 @@ from jax import lax
 from kedja.diff.custom import custom
 from kedja.engines.xla.devices import device, product_precision
 from kedja.engines.xla.fusion import fused
+from kedja.engines.xla.normalising import NORMALISING
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
@@ -195,8 +196,8 @@ LOWER: dict[Op, Lowering] = {
     indexing.gather: _take, indexing.scatter: _scatter_add,
     indexing.pick_along: _take_along_axis, indexing.put_along: _put_along_axis,
     random.random_bits: _random_bits, random.fold_key: _fold, random.unit_interval: _unit,
-    # windows that slide
-    **WINDOWS,
+    # windows that slide, and norms
+    **WINDOWS, **NORMALISING,
     # loops
     control.item: lambda values, index: values[index], control.scan_op: _scan, control.map_op: _map,
 }  # fmt: skip

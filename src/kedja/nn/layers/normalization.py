@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import DataError, ShapeError
-from kedja.graph.node import Tensor
+from kedja.graph.node import Tensor, constant
 from kedja.graph.recording import current_trace
 from kedja.graph.shapes import Shape, as_axes, as_axis
 from kedja.graph.variables import Parameter, Variable
 from kedja.nn.layers.call import calls
 from kedja.nn.layers.layer import Layer
 from kedja.nn.layers.numbers import Number, as_momentum, whole
-from kedja.ops import cast, mean, sqrt, square, variance
+from kedja.ops import cast, mean, moments, normalised, sqrt, square, variance
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
@@ -119,15 +119,17 @@ class BatchNorm(_Norm):
     def call(self, x: Tensor, *, training: bool) -> Tensor:
         at = as_axis(self.axis, x.ndim)
         self._same_sizes(x, (at,), (self.features,))
-        shape = tuple(n if i == at else 1 for i, n in enumerate(x.shape))
         if training and not self._frozen():
-            middle, spread = self._of_batch(x, at)
-        else:
-            middle, spread = cast(self.mean, x.dtype), cast(self.variance, x.dtype)
+            both = self._of_batch(x, at)
+            gamma = constant(np.ones(self.features, x.dtype)) if self.gamma is None else self.gamma
+            beta = constant(np.zeros(self.features, x.dtype)) if self.beta is None else self.beta
+            return normalised(x, both, gamma, beta, axis=at, epsilon=self.epsilon)
+        shape = tuple(n if i == at else 1 for i, n in enumerate(x.shape))
+        middle, spread = cast(self.mean, x.dtype), cast(self.variance, x.dtype)
         z = standardised(x, middle.reshape(shape), spread.reshape(shape), self.epsilon)
         return self._scaled(z, (at,))
 
-    def _of_batch(self, x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    def _of_batch(self, x: Tensor, at: int) -> Tensor:
         """Mean and variance of the batch; the running ones move towards them."""
         n = x.size // max(self.features, 1)
         if n < 2:
@@ -136,12 +138,11 @@ class BatchNorm(_Norm):
                 "one alone has no spread. Use larger batches (a last one of a single row too is refused: change "
                 "batch_size), LayerNorm, or training=False."
             )
-        axes = tuple(i for i in range(x.ndim) if i != at)
-        middle, spread = mean(x, axes), variance(x, axes)
+        both = moments(x, axis=at)
         keep = self.scalar("momentum", self.mean.dtype)
-        for running, now in ((self.mean, middle), (self.variance, spread * (n / (n - 1)))):
+        for running, now in ((self.mean, both[0]), (self.variance, both[1] * (n / (n - 1)))):
             _follow(running, keep, cast(now, running.dtype))
-        return middle, spread
+        return both
 
     def redraw(self, seed: int) -> None:
         """Starting over, the running statistics too are what they were at the start."""
