@@ -255,3 +255,32 @@ def test_a_chain_used_twice_gets_the_sum():
     """A parameter used in several places gets the sum of the gradients (scope 2.8)."""
     w = t(2.0)
     assert kj.grad(w * 3.0 + w**2, w).item() == 7.0
+
+
+def pieces(lib, v):
+    """Numbers of a vector of 5 in three pieces that fill it, each treated in its own way."""
+    return (lib.sin(v[3:]) * v[:2]).sum() + lib.exp(v[2:3]).sum() * lib.cos(v[3:]).sum()
+
+
+def test_gradient_of_pieces_that_fill_a_tensor_is_the_pieces_joined():
+    """Where a tensor was cut and every piece used, its gradient is JAX's and holds no padding with zeros."""
+    v = t(V)
+    slope = kj.grad(pieces(kj, v), v)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(slope.numpy(), jax.grad(lambda v: pieces(jnp, v))(V), rtol=1e-12)
+        curvature = jax.hessian(lambda v: pieces(jnp, v))(V)
+    np.testing.assert_allclose(kj.hessian(pieces(kj, v), v).numpy(), curvature, rtol=1e-12, atol=1e-12)
+    names = [n.op.name for n in kj.graph.node.ancestors([slope])]
+    assert "concatenate" in names
+    assert "pad" not in names
+
+
+@pytest.mark.parametrize(
+    "cut", [lambda v: v[:3] + v[2:], lambda v: v[:2] + v[3:], lambda v: v[::2] + v[:3], lambda v: v[:2] * v[:2]]
+)
+def test_gradient_of_pieces_that_overlap_or_leave_something_out(cut):
+    """Pieces that share numbers, leave some out or skip some add up as JAX's do."""
+    v = t(V)
+    with jax.enable_x64(True):
+        want = jax.grad(lambda v: jnp.sin(cut(v)).sum())(V)
+    np.testing.assert_allclose(kj.grad(kj.sin(cut(v)).sum(), v).numpy(), want, rtol=1e-12)

@@ -10,7 +10,8 @@ import kedja as kj
 from kedja.engines import choose, evaluate, get_engine, run_graph
 from kedja.engines.reference import watch
 from kedja.engines.xla.lowering import LITERAL_BYTES, large_constants
-from kedja.errors import DTypeError, GraphError, ShapeError, UnknownNameError
+from kedja.errors import DataError, DTypeError, GraphError, ShapeError, UnknownNameError
+from kedja.graph.node import placeholder
 from oracles.random_graphs import SMOOTH_STEP, built
 
 ENGINES = pytest.mark.parametrize("engine", ["reference", "xla"])
@@ -272,3 +273,20 @@ def test_a_mistaken_type_is_refused_before_anything_runs(engine):
     """Integers where floats are needed, inside a compiled function: the error of the op, with its line."""
     with pytest.raises(DTypeError, match=r"sin: needs floating-point tensors, got int64.*\n  at test_programs\.py"):
         kj.compile(lambda i: kj.sin(i), engine=engine)(np.arange(3))
+
+
+@pytest.mark.parametrize("n", [4, 4000])
+def test_a_position_out_of_range_is_told_with_its_line(n):
+    """Evaluating a graph of tiny or of larger nodes says which op of which line met the position that is not there."""
+    x, i = kj.Variable(np.arange(n, dtype=np.float32)), kj.Variable(n + 3)
+    y = kj.take(x, i)  # this line
+    with pytest.raises(DataError, match=rf"take: position {n + 3} (.|\n)*test_programs.py:\d+ .*# this line"):
+        (2 * y).numpy()
+
+
+@pytest.mark.parametrize("n", [4, 4000])
+def test_evaluating_an_input_is_refused_by_name(n):
+    """A graph of tiny or of larger nodes that still waits for an input has no value, and names the input."""
+    x = placeholder((n,), name="rows")
+    with pytest.raises(GraphError, match="rows of shape"):
+        (x * x).numpy()

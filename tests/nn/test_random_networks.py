@@ -166,6 +166,7 @@ def assembled(shape, blocks, joins):
 def agrees(case) -> float:
     """Ours in float32 as users run it, PyTorch in float64 on the same weights: 1e-4 of the largest entry.
 
+    Where a network is so sensitive that PyTorch's own float32 is further away than that, ours may be as well.
     A gradient that a normalisation behind it takes away is measured by a fifth of the largest entry of all: what is
     left of it in float32 is rounding.
     """
@@ -179,29 +180,42 @@ def agrees(case) -> float:
     t = rng.integers(0, 2, 4) if loss == "cross_entropy" else rng.random((4, 2)).astype("float32")
     ours = kj.losses.get(loss)(kj.tensor(t), net(kj.tensor(x), training=True))
 
-    w = {p: torch.tensor(v.value.astype("float64"), requires_grad=v.trainable) for p, v in net.state.items()}
     paths = {id(layer): path for path, layer in net.layers_by_path()}
-    h = torch.tensor(x.astype("float64"))
-    for block, join in zip(blocks, joins, strict=True):
-        prefix = paths[id(block.layer)] + "."
-        y = block.oracle({p.removeprefix(prefix): v for p, v in w.items() if p.startswith(prefix)}, h)
-        h = h + y if join == "add" else torch.cat([h, y], -1) if join == "concatenate" else y
     last = paths[id(net.layers[-1])]
-    y = h.flatten(1) @ w[f"{last}.kernel"] + w[f"{last}.bias"]
-    expected = loss_of(loss, y, torch.tensor(t if loss == "cross_entropy" else t.astype("float64")))
-    leaves = {p: v for p, v in w.items() if v.requires_grad}
-    gradients = torch.autograd.grad(expected, list(leaves.values()), allow_unused=True)
 
-    scale = max(abs(expected.item()), 1e-3)
-    worst = abs(ours.item() - expected.item()) / scale
-    assert worst < 1e-4
-    whole = max(max((g.abs().max().item() for g in gradients if g is not None), default=0.0), 1e-3)
-    found = kj.grad(ours, [net.state[p] for p in leaves])
-    for path, g, e in zip(leaves, found, gradients, strict=True):
-        e = np.zeros(g.shape) if e is None else e.numpy()
-        off = np.abs(g.numpy() - e).max() / max(np.abs(e).max(), 0.2 * whole)
-        worst = max(worst, off)
-        assert off < 1e-4, f"{path}: {off:.1e} of the largest entry"
+    def torchs(dtype):
+        w = {p: torch.tensor(v.value.astype(dtype), requires_grad=v.trainable) for p, v in net.state.items()}
+        h = torch.tensor(x.astype(dtype))
+        for block, join in zip(blocks, joins, strict=True):
+            prefix = paths[id(block.layer)] + "."
+            y = block.oracle({p.removeprefix(prefix): v for p, v in w.items() if p.startswith(prefix)}, h)
+            h = h + y if join == "add" else torch.cat([h, y], -1) if join == "concatenate" else y
+        y = h.flatten(1) @ w[f"{last}.kernel"] + w[f"{last}.bias"]
+        error = loss_of(loss, y, torch.tensor(t if loss == "cross_entropy" else t.astype(dtype)))
+        leaves = {p: v for p, v in w.items() if v.requires_grad}
+        slopes = torch.autograd.grad(error, list(leaves.values()), allow_unused=True)
+        return error.item(), {
+            p: np.zeros(v.shape) if g is None else g.numpy().astype("float64")
+            for (p, v), g in zip(leaves.items(), slopes, strict=True)
+        }
+
+    expected, slopes = torchs("float64")
+    found = dict(zip(slopes, kj.grad(ours, [net.state[p] for p in slopes]), strict=True))
+    whole = max(max((np.abs(e).max(initial=0) for e in slopes.values()), default=0.0), 1e-3)
+
+    def off(loss, gradients):
+        """How far from float64, the loss and each gradient."""
+        away = {"the loss": abs(loss - expected) / max(abs(expected), 1e-3)}
+        for path, e in slopes.items():
+            away[path] = np.abs(gradients[path] - e).max(initial=0) / max(np.abs(e).max(initial=0), 0.2 * whole)
+        return away
+
+    away = off(ours.item(), {path: g.numpy() for path, g in found.items()})
+    worst = max(away.values())
+    if worst >= 1e-4:
+        # A norm over two numbers leaves their signs, and another behind it makes large what rounding left of them.
+        allowed = max(off(*torchs("float32")).values())
+        assert worst < 4 * allowed, f"{away}; PyTorch's float32: {allowed:.1e}"
     return worst
 
 

@@ -12,6 +12,7 @@ from kedja.graph.scope import borrow
 from kedja.ops.control import MANY, Part
 from kedja.ops.op import Messages
 from kedja.ops.reductions import unbroadcast
+from kedja.ops.shaping import pad_zeros, sum_of_pads
 
 __all__ = ["Rules", "cotangents"]
 
@@ -24,7 +25,7 @@ def active(order: Sequence[Tensor], wrt: Collection[Tensor], edge: Collection[Te
     found: set[Tensor] = set()
     for node in order:
         reached = node in wrt or (node not in edge and not found.isdisjoint(node.inputs))
-        if reached and (is_float(node.dtype) or node.dtype == MANY):
+        if reached and (is_float(node.dtype) or node.dtype is MANY):
             found.add(node)
     return found
 
@@ -56,15 +57,19 @@ def cotangents(
             if not messages:
                 continue
             borrow(node.where)
-            total = received[node] = add_up(messages)  # a node used twice gets the sum (scope 2.8)
+            total = messages[0] if len(messages) == 1 and node.dtype is not MANY else add_up(messages)
+            received[node] = total  # a node used twice gets the sum (scope 2.8)
             if node.inputs and node not in edge:
                 needed = [x in flows for x in node.inputs]
                 messages = pulled(node, total, needed, rules)
                 for parent, message, wanted in zip(node.inputs, messages, needed, strict=True):
                     if wanted and message is not None:
-                        if parent.dtype != MANY and message.shape != parent.shape:
+                        if parent.dtype is not MANY and message.shape != parent.shape:
                             message = unbroadcast(message, parent.shape)
-                        received.setdefault(parent, []).append(message)
+                        if parent in received:
+                            received[parent].append(message)
+                        else:
+                            received[parent] = [message]
     finally:
         borrow(before)
     return received
@@ -91,6 +96,10 @@ def add_up(messages: list[Any]) -> Any:
         for index, message in messages:
             parts[index] = parts[index] + message if index in parts else message
         return parts
+    if messages[0].op is pad_zeros and len(messages) > 1:  # a node that was cut into pieces
+        joined = sum_of_pads(messages)
+        if joined is not None:
+            return joined
     total = messages[0]
     for message in messages[1:]:
         total = total + message

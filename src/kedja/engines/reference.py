@@ -12,10 +12,10 @@ import numpy as np
 from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shapes, table_of
 from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import as_array
-from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
+from kedja.graph.node import CONSTANT, INPUT, Tensor, bind, by_serial
 from kedja.graph.recording import is_tracing
 from kedja.graph.scope import Source, caller
-from kedja.graph.trace import Graph
+from kedja.graph.trace import Graph, without_gc
 from kedja.graph.variables import Epoch, Variable
 from kedja.ops.control import MANY, item
 from kedja.ops.formula import text
@@ -23,6 +23,7 @@ from kedja.ops.formula import text
 __all__ = ["ReferenceEngine", "evaluate", "run_graph", "watch"]
 
 Array = np.ndarray[Any, Any]
+TINY = 64  # numbers: a value of so many takes about as much memory as its node
 GROWN = 1000  # evaluations that each build on the one before: a graph that only grows
 
 
@@ -37,43 +38,54 @@ class Plan:
         self.size = len(order)
         self.nodes = order
         self.given = [slot.get(n, -1) for n in graph.inputs]
-        inputs = set(graph.inputs)
-        self.constants = [(slot[n], n.attrs["value"]) for n in order if n.op is CONSTANT and n not in inputs]
-        self.variables = [(slot[n], n) for n in order if isinstance(n, Variable) and n not in inputs]
-        for n in order:
-            if n.op is INPUT and n not in inputs:
-                raise GraphError(
-                    f"{n.name or 'an input'} of shape {n.shape} is an input of a graph and has no value here. "
-                    "Give one, or ask for it inside the compiled function."
-                )
         self.ends = [slot[n] for n in graph.ends]
-        last: dict[int, int] = {}
-        calls = [n for n in order if not n.is_leaf and n not in inputs]  # an op may have no inputs: arange
-        for at, n in enumerate(calls):
-            for x in n.inputs:
-                last[slot[x]] = at
-        keep = {*self.ends, *(s for s, _ in self.constants)}
+        self.constants: list[tuple[int, Any]] = []
+        self.variables: list[tuple[int, Variable]] = []
+        self.steps: list[tuple[int, Any, list[int], dict[str, Any], list[int]]] = []
+        inputs = set(graph.inputs)
+        calls: list[tuple[int, Tensor, list[int]]] = []
+        keep = set(self.ends)
         wanted: dict[Tensor, set[int]] = {}  # which outputs of a loop are used
-        for n in calls:
-            if n.op is item:
-                wanted.setdefault(n.inputs[0], set()).add(n.attrs["index"])
-            else:  # a loop that stands whole in the body of another one
-                keep.update(slot[x] for x in n.inputs if x.dtype == MANY)
-        self.steps: list[tuple[int, Any, tuple[int, ...], dict[str, Any], tuple[int, ...]]] = []
-        for at, n in enumerate(calls):
-            sources = tuple(slot[x] for x in n.inputs)
-            free = tuple(s for s in set(sources) if last[s] == at and s not in keep)
+        for i, n in enumerate(order):
+            if n in inputs:
+                continue
+            if n.op is CONSTANT:
+                self.constants.append((i, n.attrs["value"]))
+                keep.add(i)
+            elif n.op is INPUT:
+                raise no_value(n)
+            elif isinstance(n, Variable):
+                self.variables.append((i, n))
+            else:  # an op may have no inputs: arange
+                calls.append((i, n, [slot[x] for x in n.inputs]))
+                if n.op is item:
+                    wanted.setdefault(n.inputs[0], set()).add(n.attrs["index"])
+                else:  # a loop that stands whole in the body of another one
+                    keep.update(slot[x] for x in n.inputs if x.dtype is MANY)
+        later = set(keep)  # read after the step at hand: from the end, a slot is last read where it is first met
+        for i, n, sources in reversed(calls):
+            free = [s for s in sources if s not in later]
+            later.update(free)
             attrs = n.attrs
             if n.op.runs_graphs:
-                attrs = {**attrs, "run": run_graph, "wanted": None if slot[n] in keep else wanted.get(n, set())}
-            self.steps.append((slot[n], rounded(n), sources, attrs, free))
+                attrs = {**attrs, "run": run_graph, "wanted": None if i in keep else wanted.get(n, set())}
+            self.steps.append((i, rounded(n), sources, attrs, free))
+        self.steps.reverse()
+
+
+def no_value(node: Tensor) -> GraphError:
+    """The error for running a graph one of whose inputs was given no value."""
+    return GraphError(
+        f"{node.name or 'an input'} of shape {node.shape} is an input of a graph and has no value here. "
+        "Give one, or ask for it inside the compiled function."
+    )
 
 
 def rounded(node: Tensor) -> Callable[..., Any]:
     """How to compute a node. In bfloat16 as hardware does it: sums are kept in float32, the result is rounded once."""
     compute: Callable[..., Any] = node.op.compute
-    low = [x.dtype.name == "bfloat16" for x in node.inputs]
-    if not any(low) or node.op.runs_graphs or node.op is item or node.dtype == MANY:
+    low = [x.dtype.kind == "V" for x in node.inputs]  # bfloat16: no other type has no kind of its own
+    if not any(low) or node.op.runs_graphs or node.op is item or node.dtype is MANY:
         return compute
 
     def wide(*values: Any, **attrs: Any) -> Any:
@@ -86,7 +98,8 @@ def rounded(node: Tensor) -> Callable[..., Any]:
 def plan_of(graph: Graph) -> Plan:
     """The graph's plan, made once and kept with it."""
     if graph._plan is None:
-        graph._plan = Plan(graph)
+        with without_gc():
+            graph._plan = Plan(graph)
     plan: Plan = graph._plan
     return plan
 
@@ -121,10 +134,14 @@ def run_graph(
                 for s, compute, sources, attrs, _ in plan.steps:
                     slots[s] = compute(*[slots[i] for i in sources], **attrs)
                     observe(plan.nodes[s], slots[s])
-    except DataError as error:  # a position out of range: say on which line of the user's the op was written
-        node = plan.nodes[s]
-        raise DataError(f"{node.op.name}: {error}" + (f"\n  at {node.source}" if node.source else "")) from None
+    except DataError as error:
+        raise _at_node(error, plan.nodes[s]) from None
     return [slots[s] for s in plan.ends]
+
+
+def _at_node(error: DataError, node: Tensor) -> DataError:
+    """A position out of range: say on which line of the user's the op was written."""
+    return DataError(f"{node.op.name}: {error}" + (f"\n  at {node.source}" if node.source else ""))
 
 
 def watch(graph: Graph, values: Sequence[Any], state: Sequence[Any] | None = None) -> Iterator[tuple[Tensor, Any]]:
@@ -148,17 +165,17 @@ def evaluate(node: Tensor) -> Array:
         node._cache = (Epoch.now, *cache[1:])
         kept: Array = cache[2]
         return kept
-    edge, generation = _known_above(node)
-    graph = Graph([n for n, _ in edge], [node])
-    if is_tracing() and any(n.op is INPUT or isinstance(n, Variable) for n in graph.order):
-        raise no_numbers_yet(node)
-    array = np.asarray(run_graph(graph, [v for _, v in edge])[0])
+    with without_gc():
+        graph, values, generation = _unknown_part(node)
+        if is_tracing() and any(n.op is INPUT or isinstance(n, Variable) for n in graph.order):
+            raise no_numbers_yet(node)
+        array = np.asarray(_run_once(graph, values))
     if array.dtype != node.dtype:
         array = array.astype(node.dtype)
     if array.flags.writeable:
         array.flags.writeable = False
     versions: dict[Variable, int] = {v: v.version for v in graph.variables}
-    for n, _ in edge:
+    for n in graph.inputs:
         versions.update(dict(n._cache[1]))
     node._cache = (Epoch.now, list(versions.items()), array, generation + 1)
     if generation + 1 == GROWN:
@@ -180,24 +197,53 @@ def no_numbers_yet(node: Tensor) -> GraphError:
     )
 
 
-def _known_above(node: Tensor) -> tuple[list[tuple[Tensor, Any]], int]:
-    """The nearest nodes above that have a valid value already, and how many evaluations deep they are."""
-    found: list[tuple[Tensor, Any]] = []
-    seen: set[Tensor] = set()
+def _unknown_part(node: Tensor) -> tuple[Graph, list[Array], int]:
+    """The graph from the nearest nodes above that have a valid value, these values, and how many evaluations deep."""
+    known: list[Tensor] = []
+    seen: set[Tensor] = {node}
     stack = list(node.inputs)
-    generation = 0
+    now = Epoch.now
     while stack:
         n = stack.pop()
         if n in seen:
             continue
         seen.add(n)
         cache = n._cache
-        if cache is not None and (cache[0] == Epoch.now or all(v.version == k for v, k in cache[1])):
-            found.append((n, cache[2]))
-            generation = max(generation, cache[3])
+        if cache is not None and (cache[0] == now or all(v.version == k for v, k in cache[1])):
+            known.append(n)
         else:
             stack.extend(n.inputs)
-    return found, generation
+    graph = Graph(known, [node], order=sorted(seen, key=by_serial))
+    return graph, [n._cache[2] for n in known], max((n._cache[3] for n in known), default=0)
+
+
+def _run_once(graph: Graph, given: list[Array]) -> Any:
+    """The value of the only output of a graph that is not run again.
+
+    Among tiny nodes, planning which value can be freed when would take longer than the run, and save little.
+    """
+    order = graph.order
+    if any((n.shape and n.size > TINY) or n.dtype.kind in "VO" for n in order):  # V is bfloat16, O a loop
+        return run_graph(graph, given)[0]
+    values: dict[Tensor, Any] = dict(zip(graph.inputs, given, strict=True))
+    try:
+        with np.errstate(all="ignore"):
+            for n in order:
+                op = n.op
+                if n.inputs:
+                    if n not in values:
+                        values[n] = op.compute(*[values[x] for x in n.inputs], **n.attrs)
+                elif op is CONSTANT:
+                    values[n] = n.attrs["value"]
+                elif isinstance(n, Variable):
+                    values[n] = n.value
+                elif n not in values:
+                    if op is INPUT:
+                        raise no_value(n)
+                    values[n] = op.compute(**n.attrs)
+    except DataError as error:
+        raise _at_node(error, n) from None
+    return values[graph.outputs[0]]
 
 
 class ReferenceProgram:

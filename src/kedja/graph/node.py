@@ -43,7 +43,7 @@ class Leaf:
 CONSTANT, INPUT, VARIABLE = Leaf("constant"), Leaf("input"), Leaf("variable")
 
 _next_serial = count().__next__
-_by_serial = attrgetter("serial")
+by_serial = attrgetter("serial")
 
 BOUND: dict[str, str] = {}
 """Methods that upper rooms lend to classes of this one: "Tensor.numpy" → the module it comes from."""
@@ -277,7 +277,7 @@ def ancestors(outputs: Iterable[Tensor], stop: Iterable[Tensor] = ()) -> list[Te
             seen.add(node)
             if node not in boundary:
                 stack.extend(node.inputs)
-    return sorted(seen, key=_by_serial)
+    return sorted(seen, key=by_serial)
 
 
 def same_dtype(inputs: Iterable[Tensor]) -> DType:

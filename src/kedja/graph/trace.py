@@ -32,7 +32,8 @@ class Graph:
     """A piece of graph with named ends: run it by giving values to `inputs` (and variables) and asking for `outputs`.
 
     Any node can be an input: what lies above it is then not part of the graph. `structure` says how the outputs
-    were nested in what the function returned. `tf32` allows devices that can to multiply float32 in tf32.
+    were nested in what the function returned; `order`, all nodes, is for callers that have walked the graph already.
+    `tf32` allows devices that can to multiply float32 in tf32.
     """
 
     __slots__ = ("_order", "_plan", "inputs", "outputs", "structure", "tf32", "updates")
@@ -43,13 +44,14 @@ class Graph:
         outputs: Sequence[Tensor],
         updates: Sequence[tuple[Variable, Tensor]] = (),
         structure: Any = None,
+        order: list[Tensor] | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.structure = structure
         self.tf32 = False
-        self._order: list[Tensor] | None = None
+        self._order = order
         self._plan: Any = None  # how an engine numbers the nodes, kept with the graph
 
     @property

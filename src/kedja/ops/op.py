@@ -121,10 +121,13 @@ def operands(name: str, values: Iterable[Any]) -> tuple[Tensor, ...]:
     arrays, NumPy's integers) has a type of its own, keeps it, and must match.
     """
     values = tuple(values)
-    like = next((v.dtype for v in values if isinstance(v, Tensor)), None)
-    if like is None:
+    for v in values:
+        if isinstance(v, Tensor):
+            like: DType | None = v.dtype
+            break
+    else:
         like = next((as_array(v).dtype for v in values if not adapts(v)), None)
-    return tuple(operand(name, v, like) for v in values)
+    return tuple([operand(name, v, like) for v in values])
 
 
 def operand(name: str, value: Any, like: DType | None) -> Tensor:
@@ -162,8 +165,8 @@ def literal(value: Any, dtype: DType | None = None) -> Tensor:
 
 
 ACCEPTS: dict[str, Callable[[DType], bool]] = {
-    "float": lambda d: is_float(d),
-    "number": lambda d: d.kind in "iu" or is_float(d),
+    "float": is_float,
+    "number": lambda d: d.kind in "fiu" or is_float(d),
     "integer": lambda d: d.kind in "iu",
     "bool": lambda d: d.kind == "b",
     "any": lambda d: True,
@@ -191,12 +194,12 @@ class Elementwise(Op):
         if len(inputs) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} tensors, got {len(inputs)}")
         first = inputs[0]
-        if isinstance(first, Tensor) and self.takes(first.dtype):
-            if len(inputs) == 1:
-                return Tensor(self, inputs, {}, first.shape, self.result or first.dtype)
+        if isinstance(first, Tensor) and self.takes(dtype := first.dtype):
+            if self.arity == 1:
+                return Tensor(self, inputs, {}, first.shape, self.result or dtype)
             second = inputs[1]
-            if isinstance(second, Tensor) and first.shape == second.shape and first.dtype is second.dtype:
-                return Tensor(self, inputs, {}, first.shape, self.result or first.dtype)
+            if isinstance(second, Tensor) and first.shape == second.shape and dtype is second.dtype:
+                return Tensor(self, inputs, {}, first.shape, self.result or dtype)
         return super().__call__(*inputs)
 
     def _infer(self, *inputs: Tensor) -> Spec:
@@ -234,11 +237,10 @@ def scaled(tangent: Tensor, partial: Any) -> Tensor:
         if partial == 1:
             return tangent
         if partial == -1:
-            return -tangent
+            return OPS["negative"](tangent)
     elif is_literal(tangent) and not tangent.shape and tangent.attrs["value"] == 1:
         return partial
-    product: Tensor = tangent * partial
-    return product
+    return OPS["multiply"](tangent, partial)  # not tangent * partial: on the way through the operator is time
 
 
 class Linear(Op):

@@ -230,6 +230,25 @@ def along(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return cut(x, start=starts, stop=stops, step=(1,) * x.ndim)
 
 
+def sum_of_pads(parts: Sequence[Tensor]) -> Tensor | None:
+    """The sum of zeros around pieces that fill one axis side by side, as the pieces joined; None for other parts.
+
+    Every number of the sum is one a of a piece and zeros: a + 0 = a, but for −0 + 0, which is 0 and here stays −0.
+    """
+    if any(p.op is not pad_zeros or p.name or any(p.attrs["interior"]) for p in parts):
+        return None
+    axes = {i for p in parts for i, width in enumerate(zip(p.attrs["low"], p.attrs["high"], strict=True)) if any(width)}
+    if len(axes) != 1:
+        return None
+    (axis,) = axes
+    ordered, at = sorted(parts, key=lambda p: p.attrs["low"][axis]), 0
+    for p in ordered:
+        if p.attrs["low"][axis] != at:
+            return None
+        at += p.inputs[0].shape[axis]
+    return join(*(p.inputs[0] for p in ordered), axis=axis) if at == parts[0].shape[axis] else None
+
+
 def concatenate(parts: Sequence[Any], axis: int = 0) -> Tensor:
     """Tensors joined along an existing axis.
 
