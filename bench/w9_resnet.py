@@ -38,7 +38,8 @@ def prediction(batch: int, epochs: int) -> Workload:
 
 TRAINED = network(4, rows=16, settled=False)
 
-BENCHMARKS = [
+FOURS = {"KEDJA_KERNELS": "winograd"}
+PLAIN = [
     prediction(1, epochs=24),
     prediction(8, epochs=4),
     Workload(
@@ -56,3 +57,5 @@ BENCHMARKS = [
         warm_up_epochs=1,
     ),
 ]
+
+BENCHMARKS = [*PLAIN, *(p.asking(f"{p.id}.winograd", "KEDJA_KERNELS=winograd", FOURS) for p in PLAIN)]

@@ -259,7 +259,8 @@ def test_a_chain_used_twice_gets_the_sum():
 
 def pieces(lib, v):
     """Numbers of a vector of 5 in three pieces that fill it, each treated in its own way."""
-    return (lib.sin(v[3:]) * v[:2]).sum() + lib.exp(v[2:3]).sum() * lib.cos(v[3:]).sum()
+    first, middle, last = v[:2], v[2:3], v[3:]
+    return (lib.sin(last) * first).sum() + lib.exp(middle).sum() * lib.cos(last).sum()
 
 
 def test_gradient_of_pieces_that_fill_a_tensor_is_the_pieces_joined():

@@ -278,7 +278,7 @@ def test_a_mistaken_type_is_refused_before_anything_runs(engine):
 @pytest.mark.parametrize("n", [4, 4000])
 def test_a_position_out_of_range_is_told_with_its_line(n):
     """Evaluating a graph of tiny or of larger nodes says which op of which line met the position that is not there."""
-    x, i = kj.Variable(np.arange(n, dtype=np.float32)), kj.Variable(n + 3)
+    x, i = kj.Variable(np.arange(n, dtype=np.float32)), kj.Variable(n + 3, dtype="int64")
     y = kj.take(x, i)  # this line
     with pytest.raises(DataError, match=rf"take: position {n + 3} (.|\n)*test_programs.py:\d+ .*# this line"):
         (2 * y).numpy()
