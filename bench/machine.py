@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["busy_seconds", "describe_machine"]
 
-PACKAGES = ("kedja", "numpy", "jax", "jaxlib", "torch", "keras", "scikit-learn")
+PACKAGES = ("kedja", "numpy", "jax", "jaxlib", "torch", "keras", "flax", "scikit-learn", "onnxruntime")
 
 
 def describe_machine() -> dict[str, Any]:

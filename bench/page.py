@@ -13,7 +13,7 @@ __all__ = ["PAGE", "figures", "with_figures"]
 
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- figures: written by `python -m bench --page` -->", "<!-- end of the figures -->"
-LISTS = ("imports", "growth", "memory")  # no contestants with ratios: a row is a figure
+LISTS = ("imports", "growth", "memory", "ceiling")  # no contestants with ratios: a row is a figure
 UNITS = {"µs/step": ((1e6, "s a step"), (1e3, "ms a step"), (1.0, "µs a step")), "s": ((1.0, "s"),)}
 
 
