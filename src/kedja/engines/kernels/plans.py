@@ -15,7 +15,7 @@ from kedja.engines.kernels import conv, moments, pool, weights, winograd, winogr
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
-__all__ = ["Geometry", "Plan", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
+__all__ = ["Geometry", "Plan", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
 TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are many
@@ -220,6 +220,14 @@ def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **ep
     if fours and not epilogue.get("plus") and _winograd_pays(g, np.dtype(dtype).itemsize, target):
         return _plan_winograd(g, steps, dtype, target, {k: v for k, v in epilogue.items() if k != "plus"})
     return _plan_forward(g, (1, 1), steps, dtype, target, epilogue)
+
+
+def in_phases(into: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> bool:
+    """Whether a gradient by the input falls into as many convolutions without gaps as its strides have phases."""
+    return (
+        stride != (1, 1) and dilation == (1, 1)
+        and all(k >= s and n >= s for n, k, s in zip(into, kernel, stride, strict=True))
+    )  # fmt: skip
 
 
 def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from kedja.errors import one_of
 from kedja.graph.shapes import Shape
@@ -166,8 +168,10 @@ def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bo
 
 def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels import conv as family
-    from kedja.engines.kernels.plans import plan_transpose
+    from kedja.engines.kernels.plans import in_phases, plan_transpose
 
+    if not each and in_phases(sizes, w.shape[:2], p["stride"], p["dilation"]):
+        return _by_phases(y, w, sizes, positive, p["stride"], p["low"])
     g = _geometry(y.shape[0], sizes, y.shape[3] if each else w.shape[2], y.shape[3], each, Windows(w.shape[:2], **p))
     plan = (
         None if g is None else plan_transpose(g, y.dtype.name, _target(), fours=_fours(), masked=positive is not None)
@@ -176,6 +180,33 @@ def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Sha
         return None
     given = (y, w) if positive is None else (y, w, positive)
     return _called(_writer(plan, family), plan, given, [(g.n, *g.into, g.channels)])[0]
+
+
+def _by_phases(y: Any, w: Any, sizes: Shape, positive: Any, stride: Shape, low: Shape) -> Any:
+    """x from y and w where a stride leaves gaps: every s-th place sees every s-th of the kernel's, without any gap."""
+    most = tuple(-(-n // s) for n, s in zip(sizes, stride, strict=True))
+    zero = np.zeros((), y.dtype)
+    rows = []
+    for a in range(stride[0]):
+        row = []
+        for b in range(stride[1]):
+            begin = [(i + m) % s for i, m, s in zip((a, b), low, stride, strict=True)]
+            sub = w[begin[0] :: stride[0], begin[1] :: stride[1]]
+            here = tuple(-(-(n - i) // s) for n, i, s in zip(sizes, (a, b), stride, strict=True))
+            ahead = tuple((i + m) // s for i, m, s in zip((a, b), low, stride, strict=True))
+            behind = tuple(
+                o - n - m + k - 1 for o, n, m, k in zip(y.shape[1:3], here, ahead, sub.shape[:2], strict=True)
+            )
+            one = (1, 1)
+            part = _transpose(y, sub, here, None, False, stride=one, low=ahead, high=behind, dilation=one)
+            if part is None:
+                return None
+            missing = [(0, m - n, 0) for m, n in zip(most, here, strict=True)]
+            row.append(lax.pad(part, zero, [(0, 0, 0), *missing, (0, 0, 0)]))
+        rows.append(jnp.stack(row, axis=3))
+    whole = [m * s for m, s in zip(most, stride, strict=True)]
+    x = jnp.stack(rows, axis=2).reshape(y.shape[0], *whole, w.shape[2])[:, : sizes[0], : sizes[1]]
+    return x if positive is None else jnp.where(positive > 0, x, zero)
 
 
 def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) -> Any:
