@@ -56,7 +56,7 @@ def test_the_judge_is_pytorchs_loss(net, activation):
 
 
 @pytest.mark.parametrize("name", PEERS)
-@pytest.mark.parametrize("rule", NETS)
+@pytest.mark.parametrize("rule", ["adam", *(pytest.param(r, marks=pytest.mark.long) for r in NETS if r != "adam")])
 def test_contestants_train_to_the_same_loss(rule, name):
     """A few steps over the same batches give ours, which is not the loss of the start; so does a second time."""
     net = NETS[rule]

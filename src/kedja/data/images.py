@@ -8,9 +8,8 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,9 @@ from numpy.typing import NDArray
 from kedja.data.decoded import Decoded
 from kedja.data.source import Field, Source
 from kedja.errors import DataError, KedjaError, one_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["ENDINGS", "ImageFolder", "images"]
 
@@ -131,7 +133,7 @@ class ImageFolder(Source):
             self.decoded.write(row, self.pixels_of(self.files[row]))
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "kedja-decode")
+            self._pool = _threads()
         for _ in self._pool.map(one, rows.tolist()):
             pass
 
@@ -159,7 +161,7 @@ class ImageFolder(Source):
             except DataError as error:
                 bad[row] = error
 
-        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "kedja-decode") as pool:
+        with _threads() as pool:
             for _ in pool.map(one, self.decoded.missing(np.arange(self.rows)).tolist()):
                 pass
         if not bad:
@@ -216,3 +218,9 @@ def pillow() -> tuple[Callable[..., Any], tuple[type[BaseException], ...]]:
         raise KedjaError('images are read with Pillow, which is missing: pip install "kedja[images]"') from error
     bomb = Image.DecompressionBombError
     return Image.open, (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, bomb)
+
+
+def _threads() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # which loads logging: not with every import of kedja
+
+    return ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "kedja-decode")

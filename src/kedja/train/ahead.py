@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Ahead", "one_ahead"]
 
@@ -29,6 +31,8 @@ class Ahead:
 
     def do(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
         """Have it done; the result, or the error, comes with `.result()`."""
+        from concurrent.futures import Future  # which loads logging: not with every import of kedja
+
         found: Future[T] = Future()
         self._jobs.put((found, work, arguments))
         return found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -124,6 +122,10 @@ def _hash(blocks: Any) -> str:
 
 def machine(engine: str) -> dict[str, Any]:
     """The kind of machine: on another one the same program may round otherwise."""
+    # Loaded here: with it comes the whole of e-mail, a sixth of what the first use of kedja takes.
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
     found: dict[str, Any] = {"system": platform.system(), "machine": platform.machine(), "numpy": np.__version__}
     if engine == "xla":
         from kedja.engines.xla.devices import device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -36,6 +35,8 @@ def locked(folder: str | os.PathLike[str], what: str = "a run") -> Iterator[None
     handle = _taken(path, what)
     try:
         os.ftruncate(handle, 0)
+        import socket
+
         said = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with contextlib.suppress(OSError):  # a full disk: the lock holds, it only does not say whose it is
             os.write(handle, json.dumps(said).encode())

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +22,9 @@ from kedja.errors import DataError
 from kedja.train.ahead import Ahead
 from kedja.train.loop import Runner, TailedLoop
 from kedja.train.stream import Feed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Buffer", "Pace", "StreamRunner"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -106,6 +105,8 @@ def side_by_side(tasks: Sequence[Any]) -> list[Any]:
     """Call all of them, each in a thread of its own; programs of XLA run outside Python's lock."""
     if len(tasks) == 1:
         return [tasks[0]()]
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(len(tasks)) as pool:
         return [future.result() for future in [pool.submit(task) for task in tasks]]
 
