@@ -59,7 +59,7 @@ lint: $(VENV)/.lint-stamp
 	$(BIN)/mypy $(addprefix -p ,$(TYPED))
 
 bench: $(VENV)/.bench-stamp
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --fresh
 
 docs: $(VENV)/.docs-stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
