@@ -16,6 +16,7 @@ from llvmlite import ir
 
 from kedja.engines.kernels import bands
 from kedja.engines.kernels.builder import Builder, Int, Variable
+from kedja.engines.kernels.tile import AHEAD
 
 __all__ = ["FIELDS", "Conv", "write"]
 
@@ -32,7 +33,6 @@ FIELDS = (
 
 
 TOGETHER = 8  # outputs that are far apart and packed together: more would fall on one another in the cache
-AHEAD = 2  # how many numbers of x are loaded before their products
 
 
 class Conv(NamedTuple):

@@ -1,4 +1,4 @@
-"""The innermost loop of every kernel that sums products: a tile of sums that stay in registers."""
+"""The innermost loop of kernels that sum products: a tile of sums that stay in registers."""
 
 from __future__ import annotations
 

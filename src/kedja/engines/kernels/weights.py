@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kedja.engines.kernels import bands
 from kedja.engines.kernels.builder import Builder, Int
-from kedja.engines.kernels.conv import AHEAD
+from kedja.engines.kernels.tile import AHEAD
 
 __all__ = ["FIELDS", "Weights", "write"]
 
