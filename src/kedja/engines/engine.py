@@ -103,5 +103,8 @@ class Engine(Protocol):
 
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> Loop: ...
 
+    def rest(self) -> None:
+        """Give back memory that is kept from one call of a loop to the next."""
+
 
 Observer = Callable[[Tensor, Any], None]

@@ -324,6 +324,9 @@ class ReferenceEngine:
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> ReferenceLoop:
         return ReferenceLoop(graph, data, padded, ordered)
 
+    def rest(self) -> None:
+        """Nothing is kept."""
+
 
 # --- what this room lends to tensors --------------------------------------------------------------------------------
 def _number(node: Tensor, kind: Callable[[Any], Any], word: str) -> Any:

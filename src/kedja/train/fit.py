@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kedja.engines.choice import get_engine
 from kedja.engines.engine import Engine
 from kedja.errors import DataError, GraphError
 from kedja.nn import initializers, losses, regularizers
@@ -294,6 +295,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         run.go(training.paces.get(key), wish.verbose)
     finally:
         runner.close()
+        get_engine(loop.report.engine).rest()
         if stream is not None:
             history.settings.update(stream.settings())
         training.paces[key] = run.pace or 0.0

@@ -21,6 +21,7 @@ from kedja.engines.xla import options
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, multiplying, put
 from kedja.engines.xla.lowering import emit, large_constants
+from kedja.engines.xla.room import Room
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
@@ -145,7 +146,7 @@ def _typed(array: Any, dtype: Any) -> Any:
 class XLALoop:
     """Many steps of one graph in one call."""
 
-    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool) -> None:
+    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool, room: Room) -> None:
         self.graph = graph
         self._lowered = _Lowered(graph)
         self.variables = self._lowered.variables
@@ -155,12 +156,13 @@ class XLALoop:
         self._trainable = [i for i, v in enumerate(self.variables) if v.trainable]
         self.report = CompileReport("xla", len(graph), len(self.variables), len(graph.inputs))
         self._programs: dict[Any, Any] = {}
+        self._room = room
 
     def put(self, array: Any) -> Any:
         with exact_types():
             return put(array)
 
-    def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any) -> Any:
+    def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any, room: Any) -> Any:
         start, stop = limits[0], limits[1]
         width, dtype = table_of(self.graph)
         table = jnp.zeros((LOOP_STEPS, width), dtype)
@@ -199,15 +201,20 @@ class XLALoop:
             rest = self.run(first.state, data, order, arguments, first.done, stop)
             return LoopResult(rest.state, np.concatenate([first.outputs, rest.outputs]), rest.done, rest.finite)
         with exact_types():
+            values = [put(v) for v in state]
             args = (
-                [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
+                values, self._lowered.held(), [put(d) for d in data],
                 put(order) if self.ordered else (), [put(a) for a in arguments],
-                put(np.array([start, stop], np.int32)),
+                put(np.array([start, stop], np.int32)), self._room.take(values),
             )  # fmt: skip
             key = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(args))
             if key not in self._programs:
-                self._programs[key] = Compiled(self._steps, args, self.report, options.for_loop(self.graph))
+                self._programs[key] = Compiled(
+                    self._steps, args, self.report, options.for_loop(self.graph), donated=(6,)
+                )  # fmt: skip
             status, values, rows = self._programs[key](*args)
+            if args[-1]:
+                self._room.keep(values)
             done, finite = np.asarray(status).tolist()
             return LoopResult(list(values), np.asarray(rows)[: done - start], done, bool(finite))
 
@@ -217,8 +224,14 @@ class XLAEngine:
 
     name = "xla"
 
+    def __init__(self) -> None:
+        self._room = Room()
+
     def program(self, graph: Graph) -> XLAProgram:
         return XLAProgram(graph)
 
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> XLALoop:
-        return XLALoop(graph, data, padded, ordered)
+        return XLALoop(graph, data, padded, ordered, self._room)
+
+    def rest(self) -> None:
+        self._room.clear()

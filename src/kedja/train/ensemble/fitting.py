@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kedja.data.draws import uniform
-from kedja.engines import Engine, choose
+from kedja.engines import Engine, choose, get_engine
 from kedja.errors import DataError, GraphError
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
@@ -225,6 +225,7 @@ def fit_members(ensemble: Ensemble, x: Any, y: Any, wish: Wish) -> EnsembleHisto
     try:
         run.go(ensemble.paces.get(key), wish.verbose)
     finally:
+        get_engine(engine).rest()
         ensemble.paces[key] = run.pace or 0.0
         ensemble.epochs = done + len(history)
         ensemble.diverged = dict(run.lost)
