@@ -25,6 +25,7 @@ CHUNK_SECONDS = 0.1  # short enough for progress and Ctrl-C, long enough that th
 # step of half a second would be copied at every step: 1 s for each 50 MB keeps the copy below a twentieth.
 STATE_BYTES_PER_SECOND = 50e6
 MOST_SECONDS = 3.0
+FEW_MORE = 1.5  # a rest of an epoch this little longer than a chunk is not left to a chunk of its own
 MOST_STEPS = LOOP_STEPS
 MOST_ROWS = 1 << 18  # row numbers that are laid out at a time
 
@@ -228,11 +229,13 @@ class Chunks:
 
     def stop(self, start: int, end: int) -> int:
         """Where the chunk that begins at `start` ends; never across an epoch's end unless it then ends on one."""
+        at, left = self.before + start, self.spe - start % self.spe
+        most = min([end - start, *(mark - at % mark for mark in self.marks)])
         wanted = 16 if self.pace is None else int(self.seconds / max(self.pace, 1e-9))
         wanted = max(1, min(wanted, MOST_STEPS))
-        at = self.before + start
-        wanted = min([wanted, end - start, *(mark - at % mark for mark in self.marks)])
-        left = self.spe - start % self.spe
+        if wanted < left <= FEW_MORE * wanted:
+            wanted = left
+        wanted = min(wanted, most)
         if wanted <= left:
             return start + wanted
         return start + left + (wanted - left) // self.spe * self.spe
