@@ -1,11 +1,10 @@
-"""What the workloads of dense networks share: the network and its judge, the digits, and what a trainer of it can do.
+"""What the workloads of dense networks share: the network and its judge, and the digits.
 
 Who trains it is in `dense_contestants.py`.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from bench.harness import Trainer, Weights
 from bench.start import epoch_order, initial_weights
+from bench.trainers import RowTrainer
 
-__all__ = ["DenseNet", "DenseTrainer", "digits"]
+__all__ = ["DenseNet", "digits"]
 
 Activation = Literal["relu", "sigmoid", "tanh"]
 Rule = Literal["sgd", "momentum", "adam"]
@@ -86,7 +86,7 @@ class DenseNet:
 
     def check(self, trainer: Trainer) -> float:
         """The loss after some steps from the shared start over the same batches."""
-        assert isinstance(trainer, DenseTrainer)
+        assert isinstance(trainer, RowTrainer)
         trainer.reset()
         rows, wanted = len(self.data()[0]), self.check_steps * self.batch
         orders = [epoch_order(rows, epoch, self.seed) for epoch in range(-(-wanted // rows))]
@@ -106,22 +106,6 @@ def digits(rows: int) -> Data:
             f"{rows} rows of 784 pixels in [0, 1] were wanted, but the split gave {x.shape}, to {x.max()}."
         )
     return x, y
-
-
-class DenseTrainer(Trainer):
-    """A trainer that can also be told the order of its rows, so that all see the same batches in the check."""
-
-    def __init__(self, net: DenseNet) -> None:
-        self.spec = net
-        self.x, self.y = net.data()
-
-    @abstractmethod
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        """Once over these rows, in this order."""
-
-    def steps(self, epochs: int) -> int:
-        """How many updates that many epochs make."""
-        return epochs * self.spec.steps_per_epoch
 
 
 def _activated(name: Activation, z: Any) -> Any:

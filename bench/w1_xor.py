@@ -15,6 +15,7 @@ from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, W
 from bench.results import Settings
 from bench.start import initial_weights
 from bench.threads import tune_threads
+from bench.trainers import KedjaFit, KerasFit, TorchLoop
 
 __all__ = ["BENCHMARKS", "Rule", "trainers"]
 
@@ -42,70 +43,61 @@ def check(trainer: Trainer) -> float:
     return loss(trainer.weights())
 
 
-class Kedja(Trainer):
+class Xor:
+    """What is learned, as trainers take it: all rows at once, in their order."""
+
+    batch = None
+
+    def data(self) -> tuple[Any, Any]:
+        """The four rows."""
+        return X, Y
+
+    def start(self) -> Any:
+        """The weights everyone starts from."""
+        return START
+
+
+class Kedja(KedjaFit[Xor]):
     """Steady state of `fit`: one call trains all epochs."""
+
+    shuffle = False
 
     def __init__(self, settings: Settings, rule: Rule) -> None:
         import kedja as kj
 
-        self.net = kj.Sequential([kj.nn.Dense(4, activation="tanh"), kj.nn.Dense(1, activation="sigmoid")])
-        self.optimizer = kj.optim.SGD(RATES[rule]) if rule == "sgd" else kj.optim.Adam(RATES[rule])
-        self.train(1)  # builds the layers and compiles; the shapes of every later call are the same
-        self.reset()
-
-    def reset(self) -> None:
-        self.net.reset()
-        self.net.set_weights(START)
-
-    def train(self, epochs: int) -> int:
-        self.net.fit(
-            X, Y, loss="mse", optimizer=self.optimizer, epochs=epochs, batch_size=None, seed=0, verbose=0, shuffle=False
-        )
-        return epochs
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
+        net = kj.Sequential([kj.nn.Dense(4, activation="tanh"), kj.nn.Dense(1, activation="sigmoid")])
+        super().__init__(Xor(), net, kj.optim.SGD(RATES[rule]) if rule == "sgd" else kj.optim.Adam(RATES[rule]), "mse")
 
 
-class TorchEager(Trainer):
-    """The plain loop of every PyTorch tutorial; the loss is never read back inside it."""
+class TorchEager(TorchLoop[Xor]):
+    """The plain loop of every PyTorch tutorial."""
 
     def __init__(self, settings: Settings, rule: Rule, **options: Any) -> None:
-        import torch
-
-        self.torch, self.rule, self.options, self.threads = torch, rule, options, settings.threads
-        torch.set_num_threads(settings.threads)
-        self.x, self.y = torch.tensor(X), torch.tensor(Y)
-        nn = torch.nn
+        super().__init__(settings, Xor())
+        self.rule, self.options = rule, options
+        nn = self.torch.nn
         self.net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1), nn.Sigmoid())
+        self.criterion = nn.MSELoss()
         self.reset()
 
-    def reset(self) -> None:
-        with self.torch.no_grad():
-            for parameter, start in zip(self.net.parameters(), START, strict=True):
-                parameter.copy_(self.torch.tensor(start.T))
+    def parameters(self) -> list[Any]:
+        return list(self.net.parameters())
+
+    def fresh_optimizer(self) -> Any:
         choose = self.torch.optim.SGD if self.rule == "sgd" else self.torch.optim.Adam
-        self.optimizer = choose(self.net.parameters(), lr=RATES[self.rule], **self.options)
+        return choose(self.parameters(), lr=RATES[self.rule], **self.options)
 
     def tune(self) -> None:
         """One thread or all of them, whichever is faster."""
         tune_threads(self.torch, self.threads, self.train, warm=200, timed=1000)
 
     def train(self, epochs: int) -> int:
-        net, optimizer, x, y = self.net, self.optimizer, self.x, self.y
-        criterion = self.torch.nn.MSELoss()
+        net, optimizer, criterion, x, y = self.net, self.optimizer, self.criterion, self.inputs, self.labels
         for _ in range(epochs):
             optimizer.zero_grad()
-            error = criterion(net(x), y)
-            error.backward()
+            criterion(net(x), y).backward()
             optimizer.step()
         return epochs
-
-    def weights(self) -> Weights:
-        return [parameter.detach().numpy().T.astype(np.float64) for parameter in self.net.parameters()]
-
-    def describe(self) -> dict[str, Any]:
-        return {"threads": self.torch.get_num_threads()}
 
 
 class JaxLoop(Trainer):
@@ -164,33 +156,18 @@ class JaxLoop(Trainer):
         return [np.asarray(w, np.float64) for w in self.carry[0]]
 
 
-class Keras(Trainer):
+class Keras(KerasFit[Xor]):
     """`model.fit`, one step an epoch."""
+
+    shuffle = False
 
     def __init__(self, settings: Settings, rule: Rule) -> None:
         import keras
 
         layers = [keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1, activation="sigmoid")]
-        self.model = keras.Sequential([keras.Input((2,)), *layers])
-        choose = (
-            keras.optimizers.SGD(RATES[rule]) if rule == "sgd" else keras.optimizers.Adam(RATES[rule], epsilon=1e-8)
-        )
-        self.model.compile(optimizer=choose, loss="mse")
-        choose.build(self.model.trainable_variables)
-        self.fresh = [np.array(variable) for variable in choose.variables]
-        self.reset()
-
-    def reset(self) -> None:
-        self.model.set_weights(START)
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0)
-        return epochs
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+        optimizers, rate = keras.optimizers, RATES[rule]
+        optimizer = optimizers.SGD(rate) if rule == "sgd" else optimizers.Adam(rate, epsilon=EPSILON)
+        super().__init__(Xor(), keras.Sequential([keras.Input((2,)), *layers]), optimizer, "mse")
 
 
 def trainers(rule: Rule) -> dict[str, Contestant]:
