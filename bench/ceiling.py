@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Progress, Result, Row, Settings
 from bench.spread import Spread
 from bench.worker import restrict_cores
@@ -52,9 +52,7 @@ class Ceiling:
             try:
                 rates = measured(name, settings)
             except subprocess.CalledProcessError as error:
-                tail = tail_of(error.stderr)
-                product.status = copy.status = "not installed" if "ModuleNotFoundError" in tail else "failed"
-                product.note = tail
+                write_down(error, product, copy)
                 continue
             copy.time = Spread.of(rates.pop("copy"))
             copy.note = f"{COPIED >> 20} MB read and written, both counted"
@@ -66,16 +64,7 @@ class Ceiling:
 
 def measured(name: str, settings: Settings) -> Rates:
     """GFLOP/s of each shape and GB/s of a copy by one library, some rates of each, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.ceiling", name, json.dumps(asdict(settings))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        cwd=ROOT,
-        env=child_environment(settings, {}),
-    )
-    rates: Rates = json.loads(done.stdout.splitlines()[-1])
+    rates: Rates = json.loads(last_line(["-m", "bench.ceiling", name, json.dumps(asdict(settings))], settings))
     return rates
 
 

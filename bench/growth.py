@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import OURS
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Limit, Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -83,7 +83,8 @@ class Growth:
         try:
             found = _child(settings)
         except subprocess.CalledProcessError as error:
-            failed = Row(OURS, "failed", note=tail_of(error.stderr), verdict="fail")
+            failed = Row(OURS)
+            write_down(error, failed, judged=True)
             return Result(self.id, self.title, [failed])
         rows = []
         for curve in CURVES:
@@ -114,16 +115,8 @@ def _row(name: str, sizes: Sequence[int], seconds: Sequence[float], about: str) 
 
 
 def _child(settings: Settings) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.growth", json.dumps(asdict(settings))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-        cwd=ROOT,
-        env=child_environment(settings, {"KEDJA_COMPILE_CACHE": "0"}),
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    arguments = ["-m", "bench.growth", json.dumps(asdict(settings))]
+    found: dict[str, Any] = json.loads(last_line(arguments, settings, {"KEDJA_COMPILE_CACHE": "0"}, timeout=600))
     return found
 
 

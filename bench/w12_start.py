@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import w1_xor
 from bench.harness import OURS, Goal
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Limit, Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -89,30 +89,18 @@ def _attempt(name: str, row: Row, settings: Settings, folder: Path, turn: int) -
     try:
         return _process(name, settings, folder / ("warm" if name == WARM else f"empty {turn}"))
     except subprocess.CalledProcessError as error:
-        tail = tail_of(error.stderr)
-        missing = "ModuleNotFoundError" in tail
-        row.status, row.note = ("not installed" if missing else "failed"), tail
-        row.verdict = "fail" if name in LIMITS and not missing else ""
+        write_down(error, row, judged=name in LIMITS)
     return None
 
 
 def _process(name: str, settings: Settings, cache: Path) -> float:
     contestant = w1_xor.trainers("sgd")[OURS if name == WARM else name]
-    environment = child_environment(settings, {**contestant.environment, "KEDJA_CACHE": str(cache)})
     for package in contestant.requires:  # asked here, so that the process that is timed does not have to
         if importlib.util.find_spec(package) is None:
             raise subprocess.CalledProcessError(1, name, stderr=f"ModuleNotFoundError: needs {package}")
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "bench.w12_start", name, json.dumps(asdict(settings))],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=300,
-        cwd=ROOT,
-        env=environment,
-    )
+    arguments = ["-m", "bench.w12_start", name, json.dumps(asdict(settings))]
+    last_line(arguments, settings, {**contestant.environment, "KEDJA_CACHE": str(cache)})
     return time.perf_counter() - start
 
 

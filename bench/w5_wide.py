@@ -19,7 +19,7 @@ from bench.ceiling import matmul_rate
 from bench.dense import DenseNet
 from bench.dense_contestants import contestants
 from bench.harness import OURS, Agreement, Goal, Workload, compare
-from bench.process import tail_of
+from bench.process import write_down
 from bench.results import Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -53,8 +53,7 @@ class Wide(Workload):
                 progress(f"{self.id}: the ceiling of matrix products")
                 ceilings.append(matmul_rate(settings))
             except subprocess.CalledProcessError as error:
-                row.note = tail_of(error.stderr)
-                row.status = "not installed" if "ModuleNotFoundError" in row.note else "failed"
+                write_down(error, row)
             if not measured:
                 result = compare(self, settings, progress)
         ours = next((one for one in result.rows if one.contestant == OURS), None)
