@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bench.harness import OURS, Contestant, Trainer, Weights
+from bench.judge import cross_entropy
 from bench.layouts import from_torch, to_torch
 from bench.results import Settings
 from bench.start import epoch_order
@@ -87,8 +88,7 @@ class Convnet:
             h = h @ w + b
             if len(b) != self.dense[-1]:
                 h = np.maximum(h, 0)
-        h -= h.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(h).sum(axis=1)) - h[np.arange(len(h)), y[:JUDGED]]))
+        return cross_entropy(h, y[:JUDGED])
 
     def check(self, trainer: Trainer) -> float:
         """The loss after a few steps from the same weights over the same batches."""

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bench.harness import Trainer, Weights
+from bench.judge import cross_entropy
 from bench.trainers import RowTrainer
 
 __all__ = ["EPSILON", "MOMENTUM", "DeepNet", "Ops", "Walk", "resnet", "vgg"]
@@ -139,9 +140,7 @@ class DeepNet:
     def loss(self, weights: Weights) -> float:
         """Mean cross-entropy over the first batch as it is in training, in float64, by NumPy alone."""
         x, y = self.data()
-        z = self.logits(weights, x[: self.batch], training=True)
-        z -= z.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y[: self.batch]]))
+        return cross_entropy(self.logits(weights, x[: self.batch], training=True), y[: self.batch])
 
     def check(self, trainer: Trainer) -> float:
         """The loss after a few steps from the same weights over the same batches, and what became of the statistics.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import Trainer, Weights
+from bench.judge import cross_entropy
 from bench.start import epoch_order, initial_weights
 from bench.trainers import RowTrainer
 
@@ -81,8 +82,7 @@ class DenseNet:
                 h = _activated(self.activation, h)
         if self.binary:
             return float(np.mean(np.logaddexp(0, h) - y * h))
-        h = h - h.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(h).sum(axis=1)) - h[np.arange(len(y)), y]))
+        return cross_entropy(h, y)
 
     def check(self, trainer: Trainer) -> float:
         """The loss after some steps from the shared start over the same batches."""

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from bench.dense import DenseNet
 from bench.harness import OURS, Contestant, Trainer, Weights
+from bench.jax_rules import EPSILON, MOMENTUM, UpdateRule
 from bench.results import Settings
 from bench.threads import tune_threads
 from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 
 __all__ = ["contestants"]
 
-MOMENTUM, BETA1, BETA2, EPSILON = 0.9, 0.9, 0.999, 1e-8
 TRIAL_STEPS = 500  # how long each number of threads is tried
 LOOP_STEPS = 20_000  # the most that one call of the hand-written loop makes
 SMALL = 1e10  # flops of a step below which one thread may be faster than two
@@ -108,9 +108,8 @@ class JaxLoop(RowTrainer[DenseNet]):
         import jax.numpy as jnp
 
         self.jax: Any = jax
-        self.jnp = jnp
         activation = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[net.activation]
-        update = _jax_adam(jnp, net.rate) if net.rule == "adam" else _jax_sgd(net)
+        self.rule = UpdateRule(net.rule, net.rate)
 
         def error(weights: list[Any], x: Any, y: Any) -> Any:
             for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
@@ -125,7 +124,7 @@ class JaxLoop(RowTrainer[DenseNet]):
         def run(carry: Any, order: Any, steps: Any, x: Any, y: Any) -> Any:
             def body(step: Any, carry: Any) -> Any:
                 rows = order[step]
-                return update(carry, jax.grad(error)(carry[0], x[rows], y[rows]))
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x[rows], y[rows]))
 
             return jax.lax.fori_loop(0, steps, body, carry)
 
@@ -136,10 +135,7 @@ class JaxLoop(RowTrainer[DenseNet]):
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(start) for start in self.problem.start()]
-        slots = {"sgd": 0, "momentum": 1, "adam": 2}[self.problem.rule]
-        zeros = [[self.jnp.zeros_like(w) for w in weights] for _ in range(slots)]
-        self.carry: Any = (weights, *zeros, self.jnp.zeros((), self.jnp.int32))
+        self.carry: Any = self.rule.carry(self.problem.start())
 
     def train(self, epochs: int) -> int:
         rows = np.arange(len(self.x))
@@ -296,36 +292,3 @@ def contestants(
         key: replace(known[key], optional=key in optional, share=(shares or {}).get(key, 1.0))
         for key in (OURS, *shown, *optional)
     }
-
-
-def _jax_sgd(net: DenseNet) -> Callable[[Any, Any], Any]:
-    """(carry, gradients) → carry; the carry is (weights, velocities where there is momentum, number of steps)."""
-
-    def plain(carry: Any, gradients: Any) -> Any:
-        weights, step = carry
-        return [w - net.rate * g for w, g in zip(weights, gradients, strict=True)], step
-
-    def momentum(carry: Any, gradients: Any) -> Any:
-        weights, velocities, step = carry
-        velocities = [MOMENTUM * v - net.rate * g for v, g in zip(velocities, gradients, strict=True)]
-        return [w + v for w, v in zip(weights, velocities, strict=True)], velocities, step
-
-    return momentum if net.rule == "momentum" else plain
-
-
-def _jax_adam(jnp: Any, rate: float) -> Callable[[Any, Any], Any]:
-    """(carry, gradients) → carry; the carry is (weights, first moments, second moments, number of steps)."""
-
-    def adam(carry: Any, gradients: Any) -> Any:
-        weights, first, second, step = carry
-        step = step + 1
-        first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
-        second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
-        scale1, scale2 = 1 / (1 - BETA1**step), 1 / (1 - BETA2**step)
-        moved = [
-            w - rate * (m * scale1) / (jnp.sqrt(v * scale2) + EPSILON)
-            for w, m, v in zip(weights, first, second, strict=True)
-        ]
-        return moved, first, second, step
-
-    return adam

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.jax_rules import EPSILON, UpdateRule
+from bench.judge import cross_entropy
 from bench.results import Settings
 from bench.start import epoch_order
 from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
@@ -20,7 +22,7 @@ from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 __all__ = ["BENCHMARKS", "loss", "sequences", "start"]
 
 UNITS, STEPS, FEATURES, CLASSES = 128, 64, 32, 10
-ROWS, BATCH, RATE, EPSILON, SEED = 512, 32, 1e-3, 1e-8, 10
+ROWS, BATCH, RATE, SEED = 512, 32, 1e-3, 10
 CHECKED = 8 * BATCH  # rows trained on before losses are compared
 JUDGED = 128  # rows on which the loss is computed
 
@@ -58,9 +60,7 @@ def loss(weights: Weights) -> float:
         i, f, g, o = np.split(x[:, t] @ kernel + bias + h @ recurrent, 4, axis=1)
         c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
         h = np.tanh(c) / (1 + np.exp(-o))
-    logits = h @ head + offset
-    logits -= logits.max(axis=1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(JUDGED), y]))
+    return cross_entropy(h @ head + offset, y)
 
 
 def check(trainer: Trainer) -> float:
@@ -127,7 +127,6 @@ class JaxScan(RowTrainer[Waves]):
         import jax.numpy as jnp
 
         self.wait: Callable[[Any], Any] = jax.block_until_ready
-        self.jnp = jnp
         self.inputs, self.labels = jnp.asarray(self.x.swapaxes(0, 1)), jnp.asarray(self.y)
         self.draw = np.random.default_rng(0)
 
@@ -145,30 +144,20 @@ class JaxScan(RowTrainer[Waves]):
             found = jax.nn.log_softmax(h @ head + offset)
             return -jnp.mean(jnp.take_along_axis(found, y[:, None], axis=1))
 
-        def update(carry: Any, rows: Any, x: Any, y: Any) -> Any:
-            weights, first, second, step = carry
-            gradients = jax.grad(error)(weights, x[:, rows], y[rows])
-            first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
-            second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradients, strict=True)]
-            t = step + 1.0
-            c1, c2 = 1 - 0.9**t, 1 - 0.999**t
-            moved = [
-                w - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
-                for w, m, v in zip(weights, first, second, strict=True)
-            ]
-            return moved, first, second, t
+        self.rule = UpdateRule("adam", RATE)
 
         @jax.jit
         def epoch(carry: Any, order: Any, x: Any, y: Any) -> Any:
-            return jax.lax.scan(lambda carry, rows: (update(carry, rows, x, y), None), carry, order)[0]
+            def body(carry: Any, rows: Any) -> Any:
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x[:, rows], y[rows])), None
+
+            return jax.lax.scan(body, carry, order)[0]
 
         self.epoch = epoch
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(w) for w in start()]
-        zeros = [self.jnp.zeros_like(w) for w in weights]
-        self.carry = (weights, zeros, zeros, self.jnp.float32(0))
+        self.carry = self.rule.carry(start())
 
     def train(self, epochs: int) -> int:
         for _ in range(epochs):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.jax_rules import EPSILON, UpdateRule
 from bench.results import Settings
 from bench.start import initial_weights
 from bench.threads import tune_threads
@@ -22,7 +23,6 @@ __all__ = ["BENCHMARKS", "Rule", "trainers"]
 Rule = Literal["sgd", "adam"]
 RATES: dict[Rule, float] = {"sgd": 0.5, "adam": 0.01}
 RULES: tuple[tuple[Rule, str], ...] = (("sgd", "SGD"), ("adam", "Adam"))
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([[0], [1], [1], [0]], np.float32)
 START = initial_weights([2, 4, 1], seed=1)
@@ -107,49 +107,29 @@ class JaxLoop(Trainer):
         import jax
         import jax.numpy as jnp
 
-        self.jax, self.jnp = jax, jnp
-        rate = RATES[rule]
+        self.wait: Callable[[Any], Any] = jax.block_until_ready
+        self.rule = UpdateRule(rule, RATES[rule])
 
         def error(weights: list[Any], x: Any, y: Any) -> Any:
             w1, b1, w2, b2 = weights
             return jnp.mean((jax.nn.sigmoid(jnp.tanh(x @ w1 + b1) @ w2 + b2) - y) ** 2)
 
-        def sgd(step: Any, carry: Any, x: Any, y: Any) -> Any:
-            weights, first, second = carry
-            gradients = jax.grad(error)(weights, x, y)
-            return [w - rate * g for w, g in zip(weights, gradients, strict=True)], first, second
-
-        def adam(step: Any, carry: Any, x: Any, y: Any) -> Any:
-            weights, first, second = carry
-            gradients = jax.grad(error)(weights, x, y)
-            t = (step + 1).astype(jnp.float32)
-            first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
-            second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
-            correct1, correct2 = 1 - BETA1**t, 1 - BETA2**t
-            moved = [
-                w - rate * (m / correct1) / (jnp.sqrt(v / correct2) + EPSILON)
-                for w, m, v in zip(weights, first, second, strict=True)
-            ]
-            return moved, first, second
-
-        update = sgd if rule == "sgd" else adam
-
         @jax.jit
-        def run(carry: Any, begin: Any, end: Any, x: Any, y: Any) -> Any:
-            return jax.lax.fori_loop(begin, end, lambda step, carry: update(step, carry, x, y), carry)
+        def run(carry: Any, steps: Any, x: Any, y: Any) -> Any:
+            def body(_: Any, carry: Any) -> Any:
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x, y))
+
+            return jax.lax.fori_loop(0, steps, body, carry)
 
         self.run = run
         self.x, self.y = jnp.asarray(X), jnp.asarray(Y)
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(start) for start in START]
-        zeros = [self.jnp.zeros_like(w) for w in weights]
-        self.carry, self.step = (weights, zeros, zeros), 0
+        self.carry = self.rule.carry(START)
 
     def train(self, epochs: int) -> int:
-        self.carry = self.jax.block_until_ready(self.run(self.carry, self.step, self.step + epochs, self.x, self.y))
-        self.step += epochs
+        self.carry = self.wait(self.run(self.carry, epochs, self.x, self.y))
         return epochs
 
     def weights(self) -> Weights:
