@@ -27,7 +27,9 @@ __all__ = ["BENCHMARKS", "Growth", "exponent"]
 
 LINEAR = Limit(1.1)  # what a fitted exponent of something linear may be: caches get fuller
 ENOUGH = 0.1  # seconds that one timed repetition takes at least
-COMPILED = {"W1.sgd": "w1_xor", "W1.adam": "w1_xor", "W3": "w3_mlp", "W6": "w6_lenet"}
+COMPILED = {
+    "W1.sgd": "w1_xor", "W1.adam": "w1_xor", "W3": "w3_mlp", "W6": "w6_lenet", "W7": "w7_cnn", "W10": "w10_lstm",
+}  # fmt: skip
 NODES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
 
@@ -186,7 +188,9 @@ def compile_seconds(settings: Settings) -> dict[str, tuple[float, float]]:
     found = {}
     for name, module in COMPILED.items():
         workload = next(w for w in importlib.import_module(f"bench.{module}").BENCHMARKS if w.id == name)
-        reports = [loop.report for loop in training_of(workload.contestants[OURS].build(settings).net).loops.values()]
+        trainer: Any = workload.contestants[OURS].build(settings)
+        trainer.train(1)
+        reports = [loop.report for loop in training_of(trainer.net).loops.values()]
         found[name] = (sum(r.lower_seconds for r in reports), sum(r.compile_seconds for r in reports))
     return found
 

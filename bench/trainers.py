@@ -65,7 +65,8 @@ class KedjaFit(RowTrainer[P]):
         super().__init__(problem)
         self.net, self.optimizer, self.loss = net, optimizer, loss
         self.compile_seconds = 0.0
-        self.train(1)  # builds the layers and compiles; the shapes of every later call are the same
+        if not net.built:
+            net.build((None, *self.x.shape[1:]))
         self.reset()
 
     def reset(self) -> None:
