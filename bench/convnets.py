@@ -149,9 +149,6 @@ class Torch(TorchLoop[Convnet]):
         self.forward = torch.compile(self.net) if compiled else self.net
         self.reset()
 
-    def parameters(self) -> list[Any]:
-        return list(self.net.parameters())
-
     def to_torch(self, weights: Any) -> list[Any]:
         return to_torch(weights)
 

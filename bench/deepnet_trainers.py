@@ -287,12 +287,14 @@ class JaxPredictor(Predictor):
 
 
 # --- who takes part -------------------------------------------------------------------------------------------------
+def _contestant(net: DeepNet, build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
+    return Contestant(partial(build, net=net), requires, **details)
+
+
 def training(net: DeepNet) -> Mapping[str, Contestant]:
     """kedja and its peers in training this network."""
 
-    def one(build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
-        return Contestant(partial(build, net=net), requires, **details)
-
+    one = partial(_contestant, net)
     return {
         OURS: one(Kedja, "kedja", "jax", note="fit"),
         "torch_last": one(Torch, "torch", note="plain loop, channels last, SGD(fused=True)"),
@@ -308,9 +310,7 @@ def training(net: DeepNet) -> Mapping[str, Contestant]:
 def predicting(net: DeepNet) -> Mapping[str, Contestant]:
     """kedja and its peers in predicting one batch."""
 
-    def one(build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
-        return Contestant(partial(build, net=net), requires, **details)
-
+    one = partial(_contestant, net)
     return {
         OURS: one(KedjaPredictor, "kedja", "jax", note="predict"),
         "torch_last": one(TorchPredictor, "torch", note="eval, inference_mode, channels last"),

@@ -55,9 +55,6 @@ class Torch(TorchLoop[DenseNet]):
             self.criterion = torch.nn.BCEWithLogitsLoss()
         self.reset()
 
-    def parameters(self) -> list[Any]:
-        return list(self.net.parameters())
-
     def fresh_optimizer(self) -> Any:
         optim, rate = self.torch.optim, self.problem.rate
         options = {"fused": True} if self.fused else {}

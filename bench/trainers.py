@@ -56,10 +56,29 @@ class RowTrainer(Trainer, Generic[P]):
         return epochs * -(-len(self.x) // self.batch)
 
 
-class KedjaFit(RowTrainer[P]):
-    """`fit`, with its own shuffling unless a subclass says otherwise."""
+class Fit(RowTrainer[P]):
+    """A framework that trains by one call, with its own shuffling unless a subclass says otherwise."""
 
     shuffle = True
+
+    def train(self, epochs: int) -> int:
+        self._fit(self.x, self.y, epochs, self.shuffle)
+        return self.steps(epochs)
+
+    def train_in_order(self, order: NDArray[np.int64]) -> None:
+        self._fit(self.x[order], self.y[order], 1, shuffle=False)
+
+    @abstractmethod
+    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
+        """The call."""
+
+    @abstractmethod
+    def put(self, weights: Any) -> None:
+        """Take these weights."""
+
+
+class KedjaFit(Fit[P]):
+    """kedja's `fit`."""
 
     def __init__(self, problem: P, net: Any, optimizer: Any, loss: str = "cross_entropy") -> None:
         super().__init__(problem)
@@ -74,15 +93,7 @@ class KedjaFit(RowTrainer[P]):
         self.put(self.problem.start())
 
     def put(self, weights: Any) -> None:
-        """Take these weights."""
         self.net.set_weights(weights)
-
-    def train(self, epochs: int) -> int:
-        self._fit(self.x, self.y, epochs, self.shuffle)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._fit(self.x[order], self.y[order], 1, shuffle=False)
 
     def weights(self) -> Weights:
         return [np.asarray(w, np.float64) for w in self.net.get_weights()]
@@ -98,10 +109,8 @@ class KedjaFit(RowTrainer[P]):
         self.compile_seconds += history.compile_seconds
 
 
-class KerasFit(RowTrainer[P]):
-    """`model.fit`, with its own shuffling; the loss is cross-entropy of logits unless another one is given."""
-
-    shuffle = True
+class KerasFit(Fit[P]):
+    """`model.fit`; the loss is cross-entropy of logits unless another one is given."""
 
     def __init__(self, problem: P, model: Any, optimizer: Any, loss: Any = None) -> None:
         super().__init__(problem)
@@ -119,15 +128,7 @@ class KerasFit(RowTrainer[P]):
             variable.assign(value)
 
     def put(self, weights: Any) -> None:
-        """Take these weights."""
         self.model.set_weights(weights)
-
-    def train(self, epochs: int) -> int:
-        self._fit(self.x, self.y, epochs, self.shuffle)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._fit(self.x[order], self.y[order], 1, shuffle=False)
 
     def weights(self) -> Weights:
         return [np.asarray(w, np.float64) for w in self.model.get_weights()]
@@ -139,7 +140,7 @@ class KerasFit(RowTrainer[P]):
 class TorchLoop(RowTrainer[P]):
     """The plain loop over indexed tensors: kinder to PyTorch than a DataLoader, and the loss is never read back.
 
-    A subclass sets `inputs`, `labels`, `forward` (called with inputs), `criterion` where it is another one, and resets.
+    A subclass sets `net`, `forward` (called with inputs), `inputs` and `criterion` where they are others, and resets.
     """
 
     def __init__(self, settings: Settings, problem: P) -> None:
@@ -151,12 +152,13 @@ class TorchLoop(RowTrainer[P]):
         self.inputs: Any = torch.tensor(self.x)
         self.labels: Any = torch.tensor(self.y)
         self.criterion: Any = torch.nn.CrossEntropyLoss()
+        self.net: Any
         self.forward: Any
         self.optimizer: Any
 
-    @abstractmethod
     def parameters(self) -> list[Any]:
         """What `problem.start()` gives values to, in its order."""
+        return list(self.net.parameters())
 
     @abstractmethod
     def fresh_optimizer(self) -> Any:

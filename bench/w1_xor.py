@@ -80,9 +80,6 @@ class TorchEager(TorchLoop[Xor]):
         self.criterion = nn.MSELoss()
         self.reset()
 
-    def parameters(self) -> list[Any]:
-        return list(self.net.parameters())
-
     def fresh_optimizer(self) -> Any:
         choose = self.torch.optim.SGD if self.rule == "sgd" else self.torch.optim.Adam
         return choose(self.parameters(), lr=RATES[self.rule], **self.options)

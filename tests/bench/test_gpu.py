@@ -136,6 +136,17 @@ def test_the_command_measures_every_contestant(tmp_path, names):
     assert len(rows["jax"]["ratios"]) == 2 and "Tiny networks" in (tmp_path / "g.md").read_text()
 
 
+def test_the_command_needs_little():
+    """Before a contestant is built, NumPy, which JAX brings, is all that is loaded beside the standard library."""
+    code = (
+        "import sys; before = set(sys.modules); import bench.gpu; "
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    root = COMMAND.parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.stdout.split() == ["bench", "numpy"], done.stderr
+
+
 def test_without_a_gpu_it_says_so(tmp_path):
     """The large networks are not started on a CPU unless that is asked for."""
     done = run(
