@@ -19,6 +19,7 @@ from bench.machine import describe_machine
 from bench.page import PAGE, with_figures
 from bench.report import as_json, as_markdown, print_table, write_atomically
 from bench.results import Result, Settings
+from bench.terminal import positive, progress
 
 __all__ = ["main"]
 
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for benchmark in chosen:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             result = replace(
-                benchmark.measure(settings, _progress), measured=now, machine=machine, settings=asdict(settings)
+                benchmark.measure(settings, progress), measured=now, machine=machine, settings=asdict(settings)
             )
-            _progress("")
+            progress("")
             print_table(result)
             results.append(result)
             # After every benchmark, so that an interrupted evening still leaves what was measured.
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if paths[0] == LATEST:
                 write_page()
     except KeyboardInterrupt:
-        _progress("")
+        progress("")
         return 130
     return 0 if all(result.passed for result in results) else 1
 
@@ -90,9 +91,9 @@ def write_page() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="kedja beside its peers.")
     parser.add_argument("ids", nargs="*", metavar="W1", help="benchmarks to run (all without any); see --list")
-    parser.add_argument("--repeats", type=_positive, help="rounds of each pair (7, with --quick 3)")
+    parser.add_argument("--repeats", type=positive, help="rounds of each pair (7, with --quick 3)")
     parser.add_argument("--quick", action="store_true", help="shorter repetitions, fewer rounds: a look, not kept")
-    parser.add_argument("--threads", type=_positive, help="cores and threads for every contestant (2)")
+    parser.add_argument("--threads", type=positive, help="cores and threads for every contestant (2)")
     parser.add_argument("--all", action="store_true", help="the optional contestants too")
     parser.add_argument("--contestants", metavar="A,B", help="only these, such as kedja,torch_eager; not kept")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where results are kept (results/latest.json)")
@@ -101,19 +102,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--page", action="store_true", help="only write the kept results into docs/speed.md")
     parser.add_argument("--list", action="store_true", help="say which benchmarks there are")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, not {number}")
-    return number
-
-
-def _progress(text: str) -> None:
-    """One line that overwrites itself, only where someone watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bench.results import Benchmark
 
 __all__ = ["catalogue", "choose"]
 
-OTHERS = ("ensemble", "imports", "growth", "memory", "ceiling")
+OTHERS = ("bandwidth", "ensemble", "imports", "growth", "memory", "ceiling")
 
 
 def catalogue() -> list[Benchmark]:

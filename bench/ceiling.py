@@ -1,6 +1,7 @@
 """ceiling: what the machine itself can do, in float32: the best rate of a matrix product, and the rate of a copy.
 
-A workload's share of the ceiling says how much of a step is anything but arithmetic. `matmul_rate` is for other files.
+A workload's share of the ceiling says how much of a step is anything but arithmetic. `matmul_rate` and
+`copy_rate` are for other files.
 `python -m bench.ceiling NAME [SETTINGS]` is the process that is timed; it writes {"what": [rates]} as JSON.
 """
 
@@ -16,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Progress, Result, Row, Settings
 from bench.spread import Spread
 from bench.worker import restrict_cores
 
-__all__ = ["BENCHMARKS", "Ceiling", "matmul_rate", "measured"]
+__all__ = ["BENCHMARKS", "Ceiling", "copy_rate", "matmul_rate", "measured"]
 
 # (m, k, n): the products of a wide layer forward and back, and two squares.
 SHAPES = ((256, 4096, 4096), (4096, 256, 4096), (1024, 1024, 1024), (2048, 2048, 2048))
@@ -52,9 +53,7 @@ class Ceiling:
             try:
                 rates = measured(name, settings)
             except subprocess.CalledProcessError as error:
-                tail = tail_of(error.stderr)
-                product.status = copy.status = "not installed" if "ModuleNotFoundError" in tail else "failed"
-                product.note = tail
+                write_down(error, product, copy)
                 continue
             copy.time = Spread.of(rates.pop("copy"))
             copy.note = f"{COPIED >> 20} MB read and written, both counted"
@@ -66,16 +65,7 @@ class Ceiling:
 
 def measured(name: str, settings: Settings) -> Rates:
     """GFLOP/s of each shape and GB/s of a copy by one library, some rates of each, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.ceiling", name, json.dumps(asdict(settings))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        cwd=ROOT,
-        env=child_environment(settings, {}),
-    )
-    rates: Rates = json.loads(done.stdout.splitlines()[-1])
+    rates: Rates = json.loads(last_line(["-m", "bench.ceiling", name, json.dumps(asdict(settings))], settings))
     return rates
 
 
@@ -85,6 +75,14 @@ def matmul_rate(settings: Settings) -> float:
     Raises subprocess.CalledProcessError where JAX is not installed.
     """
     return 1e9 * max(rate for what, rates in measured("xla", settings).items() if what != "copy" for rate in rates)
+
+
+def copy_rate(settings: Settings) -> float:
+    """The highest rate, in bytes read and written a second, at which XLA copied.
+
+    Raises subprocess.CalledProcessError where JAX is not installed.
+    """
+    return 1e9 * max(measured("xla", settings)["copy"])
 
 
 def main(name: str, settings: Settings) -> None:

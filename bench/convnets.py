@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -12,9 +12,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bench.harness import OURS, Contestant, Trainer, Weights
+from bench.judge import cross_entropy
+from bench.layouts import from_torch, to_torch
 from bench.results import Settings
 from bench.start import epoch_order
-from bench.threads import tune_threads
+from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 
 __all__ = ["Convnet", "contestants", "digit_images"]
 
@@ -37,6 +39,11 @@ class Convnet:
     rows: int
     batch: int = 64
     seed: int = 6
+
+    def data(self) -> tuple[Array, NDArray[np.int64]]:
+        """The first of the digits."""
+        x, y = digit_images()
+        return x[: self.rows], y[: self.rows]
 
     def start(self) -> list[Array]:
         """[W1, b1, …], He's normal: kernels (rows, columns, in, out), matrices for pixels before channels."""
@@ -81,12 +88,11 @@ class Convnet:
             h = h @ w + b
             if len(b) != self.dense[-1]:
                 h = np.maximum(h, 0)
-        h -= h.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(h).sum(axis=1)) - h[np.arange(len(h)), y[:JUDGED]]))
+        return cross_entropy(h, y[:JUDGED])
 
     def check(self, trainer: Trainer) -> float:
         """The loss after a few steps from the same weights over the same batches."""
-        assert isinstance(trainer, ImageTrainer)
+        assert isinstance(trainer, RowTrainer)
         trainer.reset()
         trainer.train_in_order(epoch_order(self.rows, epoch=0, seed=self.seed)[: 4 * self.batch])
         return self.loss(trainer.weights())
@@ -101,28 +107,10 @@ def digit_images() -> tuple[Array, NDArray[np.int64]]:
     return np.asarray(x, np.float32).reshape(-1, 28, 28, 1), np.asarray(y, np.int64)
 
 
-class ImageTrainer(Trainer):
-    """A trainer that can also be told the order of its rows."""
-
-    def __init__(self, net: Convnet) -> None:
-        self.spec = net
-        x, y = digit_images()
-        self.x, self.y = x[: net.rows], y[: net.rows]
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        """Once over the rows in this order."""
-        raise NotImplementedError
-
-    def steps(self, epochs: int) -> int:
-        """How many updates that many epochs make."""
-        return epochs * -(-self.spec.rows // self.spec.batch)
-
-
-class Kedja(ImageTrainer):
+class Kedja(KedjaFit[Convnet]):
     """`fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: Convnet) -> None:
-        super().__init__(net)
         import kedja as kj
 
         layers: list[Any] = []
@@ -133,51 +121,18 @@ class Kedja(ImageTrainer):
             )
         layers.append(kj.nn.Flatten())
         layers += [kj.nn.Dense(units, activation="relu") for units in net.dense[:-1]]
-        self.net = kj.Sequential([*layers, kj.nn.Dense(net.dense[-1])])
-        self.optimizer = kj.optim.Adam(net.rate) if net.adam else kj.optim.SGD(net.rate, momentum=0.9)
-        self.train(1)
-        self.reset()
-
-    def reset(self) -> None:
-        self.net.reset()
-        self.net.set_weights(self.spec.start())
-
-    def train(self, epochs: int) -> int:
-        self._fit(self.x, self.y, epochs, shuffle=True)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._fit(self.x[order], self.y[order], 1, shuffle=False)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
-
-    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
-        self.net.fit(
-            x,
-            y,
-            loss="cross_entropy",
-            optimizer=self.optimizer,
-            epochs=epochs,
-            batch_size=self.spec.batch,
-            seed=0,
-            verbose=0,
-            shuffle=shuffle,
-        )
+        optimizer = kj.optim.Adam(net.rate) if net.adam else kj.optim.SGD(net.rate, momentum=0.9)
+        super().__init__(net, kj.Sequential([*layers, kj.nn.Dense(net.dense[-1])]), optimizer)
 
 
-class Torch(ImageTrainer):
-    """The plain loop over indexed tensors, in the layout asked for."""
+class Torch(TorchLoop[Convnet]):
+    """The plain loop in the layout asked for."""
 
     def __init__(self, settings: Settings, net: Convnet, last: bool = True, compiled: bool = False) -> None:
-        super().__init__(net)
-        import torch
-
-        self.torch, self.threads = torch, settings.threads
-        torch.set_num_threads(settings.threads)
-        self.layout = torch.channels_last if last else torch.contiguous_format
-        self.inputs = torch.tensor(self.x).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
-        self.labels = torch.tensor(self.y)
+        super().__init__(settings, net)
+        torch = self.torch
+        layout = torch.channels_last if last else torch.contiguous_format
+        self.inputs = self.inputs.permute(0, 3, 1, 2).contiguous(memory_format=layout)
         start = net.start()
         layers: list[Any] = []
         for layer in net.convs:
@@ -190,76 +145,27 @@ class Torch(ImageTrainer):
         layers.append(torch.nn.Flatten())
         for w in start[-2 * len(net.dense) :: 2]:
             layers += [torch.nn.Linear(*w.shape), torch.nn.ReLU()]
-        self.net = torch.nn.Sequential(*layers[:-1]).to(memory_format=self.layout)
+        self.net = torch.nn.Sequential(*layers[:-1]).to(memory_format=layout)
         self.forward = torch.compile(self.net) if compiled else self.net
         self.reset()
 
-    def reset(self) -> None:
-        with self.torch.no_grad():
-            start = self._turned(self.spec.start(), back=False)
-            for parameter, value in zip(self.net.parameters(), start, strict=True):
-                parameter.copy_(self.torch.tensor(value))
-        optim, parameters = self.torch.optim, self.net.parameters()
-        if self.spec.adam:
-            self.optimizer = optim.Adam(parameters, lr=self.spec.rate, eps=1e-8, fused=True)
-        else:
-            self.optimizer = optim.SGD(parameters, lr=self.spec.rate, momentum=0.9)
+    def to_torch(self, weights: Any) -> list[Any]:
+        return to_torch(weights)
 
-    def tune(self) -> None:
-        """One thread or all of them, whichever is faster."""
-        tune_threads(self.torch, self.threads, self.train, warm=1, timed=1)
+    def from_torch(self, weights: list[Any]) -> list[Any]:
+        return from_torch(weights)
 
-    def train(self, epochs: int) -> int:
-        for _ in range(epochs):
-            self._epoch(self.torch.randperm(self.spec.rows))
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._epoch(self.torch.tensor(order))
-
-    def weights(self) -> Weights:
-        found = [parameter.detach().numpy() for parameter in self.net.parameters()]
-        return [np.asarray(w, np.float64) for w in self._turned(found, back=True)]
-
-    def describe(self) -> dict[str, Any]:
-        return {"threads": self.torch.get_num_threads()}
-
-    def _turned(self, weights: Sequence[Any], back: bool) -> list[Any]:
-        """Kernels and matrices as PyTorch lays them, or from there; the first matrix sees channels first."""
-        found = []
-        channels = next(w.shape[0 if back else -1] for w in reversed(weights) if w.ndim == 4)
-        first = True
-        for w in weights:
-            if w.ndim == 4:
-                w = w.transpose(2, 3, 1, 0) if back else w.transpose(3, 2, 0, 1)
-            elif w.ndim == 2:
-                if back:
-                    w = w.T
-                if first:
-                    pixels = w.shape[0] // channels
-                    shape, axes = ((channels, pixels), (1, 0, 2)) if back else ((pixels, channels), (1, 0, 2))
-                    w = w.reshape(*shape, -1).transpose(axes).reshape(w.shape)
-                    first = False
-                if not back:
-                    w = w.T
-            found.append(np.ascontiguousarray(w))
-        return found
-
-    def _epoch(self, order: Any) -> None:
-        criterion = self.torch.nn.CrossEntropyLoss()
-        for begin in range(0, len(order), self.spec.batch):
-            chosen = order[begin : begin + self.spec.batch]
-            self.optimizer.zero_grad()
-            error = criterion(self.forward(self.inputs[chosen]), self.labels[chosen])
-            error.backward()
-            self.optimizer.step()
+    def fresh_optimizer(self) -> Any:
+        optim, rate = self.torch.optim, self.problem.rate
+        if self.problem.adam:
+            return optim.Adam(self.parameters(), lr=rate, eps=1e-8, fused=True)
+        return optim.SGD(self.parameters(), lr=rate, momentum=0.9)
 
 
-class Keras(ImageTrainer):
-    """`model.fit` with its own shuffling."""
+class Keras(KerasFit[Convnet]):
+    """`model.fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: Convnet) -> None:
-        super().__init__(net)
         import keras
 
         layers: list[Any] = [keras.Input((28, 28, 1))]
@@ -272,29 +178,9 @@ class Keras(ImageTrainer):
             )
         layers.append(keras.layers.Flatten())
         layers += [keras.layers.Dense(units, activation="relu") for units in net.dense[:-1]]
-        self.model = keras.Sequential([*layers, keras.layers.Dense(net.dense[-1])])
         adam = keras.optimizers.Adam(net.rate, epsilon=1e-8)
         optimizer = adam if net.adam else keras.optimizers.SGD(net.rate, momentum=0.9)
-        self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        optimizer.build(self.model.trainable_variables)
-        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables]
-        self.reset()
-
-    def reset(self) -> None:
-        self.model.set_weights(self.spec.start())
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(self.x, self.y, batch_size=self.spec.batch, epochs=epochs, verbose=0)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        x, y = self.x[order], self.y[order]
-        self.model.fit(x, y, batch_size=self.spec.batch, epochs=1, shuffle=False, verbose=0)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+        super().__init__(net, keras.Sequential([*layers, keras.layers.Dense(net.dense[-1])]), optimizer)
 
 
 def contestants(net: Convnet) -> Mapping[str, Contestant]:

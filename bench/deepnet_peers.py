@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import layouts
 from bench.deepnets import EPSILON, MOMENTUM, DeepNet, Tree
 
 __all__ = ["JaxOps", "KerasOps", "from_torch", "onnx_file", "to_torch", "torch_network"]
@@ -16,32 +17,13 @@ Array = NDArray[Any]
 
 # --- PyTorch --------------------------------------------------------------------------------------------------------
 def to_torch(tree: Tree) -> dict[str, Array]:
-    """Kernels (out, in, rows, columns); matrices (out, in), the one behind an image for channels before pixels."""
-    found, channels = {}, 1
-    for name, w in tree.items():
-        if w.ndim == 4:
-            channels = w.shape[3]
-            w = w.transpose(3, 2, 0, 1)
-        elif w.ndim == 2:
-            w = w.reshape(-1, channels, w.shape[1]).swapaxes(0, 1).reshape(w.shape).T
-            channels = len(w)
-        found[name] = np.ascontiguousarray(w)
-    return found
+    """The weights by name as PyTorch lays them."""
+    return dict(zip(tree, layouts.to_torch(tree.values()), strict=True))
 
 
 def from_torch(tree: dict[str, Array]) -> dict[str, Array]:
     """The way back."""
-    found, channels = {}, 1
-    for name, w in tree.items():
-        if w.ndim == 4:
-            channels = len(w)
-            w = w.transpose(2, 3, 1, 0)
-        elif w.ndim == 2:
-            units = len(w)
-            w = w.T.reshape(channels, -1, units).swapaxes(0, 1).reshape(-1, units)
-            channels = units
-        found[name] = np.ascontiguousarray(w)
-    return found
+    return dict(zip(tree, layouts.from_torch(tree.values()), strict=True))
 
 
 def torch_network(net: DeepNet) -> Any:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.deepnets import MOMENTUM, DeepNet, DeepTrainer
+from bench.deepnets import MOMENTUM, DeepNet
 from bench.harness import OURS, Contestant, Trainer, Weights
+from bench.layouts import from_torch, to_torch
 from bench.results import Settings
+from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 
 __all__ = ["predicting", "training"]
 
@@ -33,104 +35,57 @@ def kedja_network(net: DeepNet) -> tuple[Any, dict[str, Any]]:
     return model, {name: named[name] for name in net.start()}
 
 
-class Kedja(DeepTrainer):
+class Kedja(KedjaFit[DeepNet]):
     """`fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: DeepNet) -> None:
-        super().__init__(net)
         import kedja as kj
 
-        self.net, self.named = kedja_network(net)
-        self.optimizer = kj.optim.SGD(net.rate, momentum=MOMENTUM)
-        self.compile_seconds = 0.0
-        self.reset()
+        model, self.named = kedja_network(net)
+        super().__init__(net, model, kj.optim.SGD(net.rate, momentum=MOMENTUM))
 
-    def reset(self) -> None:
-        self.net.reset()
-        for variable, value in zip(self.named.values(), self.spec.start().values(), strict=True):
+    def put(self, weights: Any) -> None:
+        for variable, value in zip(self.named.values(), weights.values(), strict=True):
             variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self._fit(self.x, self.y, epochs, shuffle=True)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._fit(self.x[order], self.y[order], 1, shuffle=False)
 
     def weights(self) -> Weights:
         return [np.asarray(v.numpy(), np.float64) for v in self.named.values()]
 
-    def describe(self) -> dict[str, Any]:
-        return {"compile_seconds": round(self.compile_seconds, 1)}
-
-    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
-        history = self.net.fit(
-            x,
-            y,
-            loss="cross_entropy",
-            optimizer=self.optimizer,
-            epochs=epochs,
-            batch_size=self.spec.batch,
-            seed=0,
-            verbose=0,
-            shuffle=shuffle,
-        )
-        self.compile_seconds += history.compile_seconds
-
 
 # --- PyTorch --------------------------------------------------------------------------------------------------------
-class Torch(DeepTrainer):
-    """The plain loop over indexed tensors, in the layout asked for."""
+class Torch(TorchLoop[DeepNet]):
+    """The plain loop in the layout asked for."""
 
     def __init__(self, settings: Settings, net: DeepNet, last: bool = True, compiled: bool = False) -> None:
-        super().__init__(net)
-        import torch
+        super().__init__(settings, net)
+        from bench.deepnet_peers import torch_network
 
-        from bench.deepnet_peers import to_torch, torch_network
-
-        self.torch = torch
-        torch.set_num_threads(settings.threads)
+        torch = self.torch
         layout = torch.channels_last if last else torch.contiguous_format
-        self.inputs = torch.tensor(self.x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-        self.labels = torch.tensor(self.y)
-        self.start = {name: torch.tensor(w) for name, w in to_torch(net.start()).items()}
+        self.inputs = self.inputs.permute(0, 3, 1, 2).contiguous(memory_format=layout)
         self.net = torch_network(net).to(memory_format=layout)
         self.forward = torch.compile(self.net) if compiled else self.net
         self.reset()
 
-    def reset(self) -> None:
-        with self.torch.no_grad():
-            for name, value in self.start.items():
-                self.net.named(name).copy_(value)
-        self.optimizer = self.torch.optim.SGD(self.net.parameters(), lr=self.spec.rate, momentum=MOMENTUM, fused=True)
+    def parameters(self) -> list[Any]:
+        """Running statistics too."""
+        return [self.net.named(name) for name in self.problem.start()]
 
-    def train(self, epochs: int) -> int:
-        for _ in range(epochs):
-            self._epoch(self.torch.randperm(self.spec.rows))
-        return self.steps(epochs)
+    def to_torch(self, weights: Any) -> list[Any]:
+        return to_torch(weights.values())
 
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._epoch(self.torch.tensor(order))
+    def from_torch(self, weights: list[Any]) -> list[Any]:
+        return from_torch(weights)
 
-    def weights(self) -> Weights:
-        from bench.deepnet_peers import from_torch
+    def fresh_optimizer(self) -> Any:
+        return self.torch.optim.SGD(self.net.parameters(), lr=self.problem.rate, momentum=MOMENTUM, fused=True)
 
-        found = from_torch({name: self.net.named(name).detach().numpy() for name in self.start})
-        return [np.asarray(w, np.float64) for w in found.values()]
-
-    def _epoch(self, order: Any) -> None:
-        criterion = self.torch.nn.CrossEntropyLoss()
-        self.net.train()
-        for begin in range(0, len(order), self.spec.batch):
-            chosen = order[begin : begin + self.spec.batch]
-            self.optimizer.zero_grad()
-            error = criterion(self.forward(self.inputs[chosen]), self.labels[chosen])
-            error.backward()
-            self.optimizer.step()
+    def tune(self) -> None:
+        """There is work for all threads."""
 
 
 # --- JAX and Keras --------------------------------------------------------------------------------------------------
-class Jax(DeepTrainer):
+class Jax(RowTrainer[DeepNet]):
     """A step by hand, jitted and donated, one call a batch: XLA's convolutions are slower inside its loops."""
 
     def __init__(self, settings: Settings, net: DeepNet) -> None:
@@ -158,60 +113,45 @@ class Jax(DeepTrainer):
         self.reset()
 
     def reset(self) -> None:
-        start = self.spec.start()
+        start = self.problem.start()
         self.weights_now = {n: self.jnp.array(w) for n, w in start.items() if "running" not in n}
         self.velocity = {n: self.jnp.zeros_like(w) for n, w in self.weights_now.items()}
         self.statistics = {n: self.jnp.array(w) for n, w in start.items() if "running" in n}
 
     def train(self, epochs: int) -> int:
         for _ in range(epochs):
-            self.train_in_order(np.random.default_rng().permutation(self.spec.rows))
+            self.train_in_order(np.random.default_rng().permutation(self.problem.rows))
         return self.steps(epochs)
 
     def train_in_order(self, order: NDArray[np.int64]) -> None:
         now = self.weights_now, self.velocity, self.statistics
-        for begin in range(0, len(order), self.spec.batch):
-            now = self.step(*now, order[begin : begin + self.spec.batch])
+        for begin in range(0, len(order), self.problem.batch):
+            now = self.step(*now, order[begin : begin + self.problem.batch])
         self.jax.block_until_ready(now)
         self.weights_now, self.velocity, self.statistics = now
 
     def weights(self) -> Weights:
         whole = self.weights_now | self.statistics
-        return [np.asarray(whole[name], np.float64) for name in self.spec.start()]
+        return [np.asarray(whole[name], np.float64) for name in self.problem.start()]
 
 
-class Keras(DeepTrainer):
-    """`model.fit` with its own shuffling."""
+class Keras(KerasFit[DeepNet]):
+    """`model.fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: DeepNet) -> None:
-        super().__init__(net)
         import keras
 
         from bench.deepnet_peers import KerasOps
 
         self.keras: Any = keras
         ops, x = KerasOps(), keras.Input((net.size, net.size, 3))
-        self.model = keras.Model(x, net.walk(ops, x))
+        model = keras.Model(x, net.walk(ops, x))
         self.variables = ops.variables(list(net.start()))
-        optimizer = keras.optimizers.SGD(net.rate, momentum=MOMENTUM)
-        self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        optimizer.build(self.model.trainable_variables)
-        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables]
-        self.reset()
+        super().__init__(net, model, keras.optimizers.SGD(net.rate, momentum=MOMENTUM))
 
-    def reset(self) -> None:
-        for variable, value in zip(self.variables, self.spec.start().values(), strict=True):
+    def put(self, weights: Any) -> None:
+        for variable, value in zip(self.variables, weights.values(), strict=True):
             variable.assign(value)
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(self.x, self.y, batch_size=self.spec.batch, epochs=epochs, verbose=0)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        x, y = self.x[order], self.y[order]
-        self.model.fit(x, y, batch_size=self.spec.batch, epochs=1, shuffle=False, verbose=0)
 
     def weights(self) -> Weights:
         return [np.asarray(self.keras.ops.convert_to_numpy(v), np.float64) for v in self.variables]
@@ -347,12 +287,14 @@ class JaxPredictor(Predictor):
 
 
 # --- who takes part -------------------------------------------------------------------------------------------------
+def _contestant(net: DeepNet, build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
+    return Contestant(partial(build, net=net), requires, **details)
+
+
 def training(net: DeepNet) -> Mapping[str, Contestant]:
     """kedja and its peers in training this network."""
 
-    def one(build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
-        return Contestant(partial(build, net=net), requires, **details)
-
+    one = partial(_contestant, net)
     return {
         OURS: one(Kedja, "kedja", "jax", note="fit"),
         "torch_last": one(Torch, "torch", note="plain loop, channels last, SGD(fused=True)"),
@@ -368,9 +310,7 @@ def training(net: DeepNet) -> Mapping[str, Contestant]:
 def predicting(net: DeepNet) -> Mapping[str, Contestant]:
     """kedja and its peers in predicting one batch."""
 
-    def one(build: Callable[..., Trainer], *requires: str, **details: Any) -> Contestant:
-        return Contestant(partial(build, net=net), requires, **details)
-
+    one = partial(_contestant, net)
     return {
         OURS: one(KedjaPredictor, "kedja", "jax", note="predict"),
         "torch_last": one(TorchPredictor, "torch", note="eval, inference_mode, channels last"),

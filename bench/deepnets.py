@@ -16,8 +16,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bench.harness import Trainer, Weights
+from bench.judge import cross_entropy
+from bench.trainers import RowTrainer
 
-__all__ = ["EPSILON", "MOMENTUM", "DeepNet", "DeepTrainer", "Ops", "Walk", "resnet", "vgg"]
+__all__ = ["EPSILON", "MOMENTUM", "DeepNet", "Ops", "Walk", "resnet", "vgg"]
 
 EPSILON = 1e-5  # of batch norm
 MOMENTUM = 0.9  # of SGD, and of running statistics
@@ -138,16 +140,14 @@ class DeepNet:
     def loss(self, weights: Weights) -> float:
         """Mean cross-entropy over the first batch as it is in training, in float64, by NumPy alone."""
         x, y = self.data()
-        z = self.logits(weights, x[: self.batch], training=True)
-        z -= z.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y[: self.batch]]))
+        return cross_entropy(self.logits(weights, x[: self.batch], training=True), y[: self.batch])
 
     def check(self, trainer: Trainer) -> float:
         """The loss after a few steps from the same weights over the same batches, and what became of the statistics.
 
         The loss with running statistics would be no measure: so early they are far off, and it is large and touchy.
         """
-        assert isinstance(trainer, DeepTrainer)
+        assert isinstance(trainer, RowTrainer)
         trainer.reset()
         trainer.train_in_order(np.arange(CHECKED_STEPS * self.batch))
         weights = trainer.weights()
@@ -180,22 +180,6 @@ def _start(net: DeepNet) -> Tree:
 def _expected(net: DeepNet) -> NDArray[np.float64]:
     weights = [np.asarray(w, np.float64) for w in net.start().values()]
     return net.logits(weights, net.data()[0][: net.batch])
-
-
-class DeepTrainer(Trainer):
-    """A trainer of a deep network that can also be told the order of its rows."""
-
-    def __init__(self, net: DeepNet) -> None:
-        self.spec = net
-        self.x, self.y = net.data()
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        """Once over these rows in this order."""
-        raise NotImplementedError
-
-    def steps(self, epochs: int) -> int:
-        """How many updates that many epochs make."""
-        return epochs * (self.spec.rows // self.spec.batch)
 
 
 # --- the walk as NumPy ----------------------------------------------------------------------------------------------

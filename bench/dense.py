@@ -1,11 +1,10 @@
-"""What the workloads of dense networks share: the network and its judge, the digits, and what a trainer of it can do.
+"""What the workloads of dense networks share: the network and its judge, and the digits.
 
 Who trains it is in `dense_contestants.py`.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import Trainer, Weights
+from bench.judge import cross_entropy
 from bench.start import epoch_order, initial_weights
+from bench.trainers import RowTrainer
 
-__all__ = ["DenseNet", "DenseTrainer", "digits"]
+__all__ = ["DenseNet", "digits"]
 
 Activation = Literal["relu", "sigmoid", "tanh"]
 Rule = Literal["sgd", "momentum", "adam"]
@@ -81,12 +82,11 @@ class DenseNet:
                 h = _activated(self.activation, h)
         if self.binary:
             return float(np.mean(np.logaddexp(0, h) - y * h))
-        h = h - h.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(h).sum(axis=1)) - h[np.arange(len(y)), y]))
+        return cross_entropy(h, y)
 
     def check(self, trainer: Trainer) -> float:
         """The loss after some steps from the shared start over the same batches."""
-        assert isinstance(trainer, DenseTrainer)
+        assert isinstance(trainer, RowTrainer)
         trainer.reset()
         rows, wanted = len(self.data()[0]), self.check_steps * self.batch
         orders = [epoch_order(rows, epoch, self.seed) for epoch in range(-(-wanted // rows))]
@@ -106,22 +106,6 @@ def digits(rows: int) -> Data:
             f"{rows} rows of 784 pixels in [0, 1] were wanted, but the split gave {x.shape}, to {x.max()}."
         )
     return x, y
-
-
-class DenseTrainer(Trainer):
-    """A trainer that can also be told the order of its rows, so that all see the same batches in the check."""
-
-    def __init__(self, net: DenseNet) -> None:
-        self.spec = net
-        self.x, self.y = net.data()
-
-    @abstractmethod
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        """Once over these rows, in this order."""
-
-    def steps(self, epochs: int) -> int:
-        """How many updates that many epochs make."""
-        return epochs * self.spec.steps_per_epoch
 
 
 def _activated(name: Activation, z: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,131 +11,73 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.dense import DenseNet, DenseTrainer
+from bench.dense import DenseNet
 from bench.harness import OURS, Contestant, Trainer, Weights
+from bench.jax_rules import EPSILON, MOMENTUM, UpdateRule
 from bench.results import Settings
 from bench.threads import tune_threads
+from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 
 __all__ = ["contestants"]
 
-MOMENTUM, BETA1, BETA2, EPSILON = 0.9, 0.9, 0.999, 1e-8
 TRIAL_STEPS = 500  # how long each number of threads is tried
 LOOP_STEPS = 20_000  # the most that one call of the hand-written loop makes
 SMALL = 1e10  # flops of a step below which one thread may be faster than two
 
 
-class Kedja(DenseTrainer):
+class Kedja(KedjaFit[DenseNet]):
     """`fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: DenseNet) -> None:
-        super().__init__(net)
         import kedja as kj
 
         *hidden, last = net.sizes[1:]
         layers = [kj.nn.Dense(units, activation=net.activation) for units in hidden]
-        self.net = kj.Sequential([*layers, kj.nn.Dense(last)])
         momentum = MOMENTUM if net.rule == "momentum" else 0.0
-        self.optimizer = kj.optim.Adam(net.rate) if net.rule == "adam" else kj.optim.SGD(net.rate, momentum=momentum)
-        self.train(1)
-        self.reset()
-
-    def reset(self) -> None:
-        self.net.reset()
-        self.net.set_weights(self.spec.start())
-
-    def train(self, epochs: int) -> int:
-        self._fit(self.x, self.y, epochs, shuffle=True)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._fit(self.x[order], self.y[order], 1, shuffle=False)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
-
-    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
-        self.net.fit(
-            x,
-            y,
-            loss="binary_cross_entropy" if self.spec.binary else "cross_entropy",
-            optimizer=self.optimizer,
-            epochs=epochs,
-            batch_size=self.spec.batch,
-            seed=0,
-            verbose=0,
-            shuffle=shuffle,
-        )
+        optimizer = kj.optim.Adam(net.rate) if net.rule == "adam" else kj.optim.SGD(net.rate, momentum=momentum)
+        loss = "binary_cross_entropy" if net.binary else "cross_entropy"
+        super().__init__(net, kj.Sequential([*layers, kj.nn.Dense(last)]), optimizer, loss)
 
 
-class Torch(DenseTrainer):
-    """The plain loop over tensors in memory: an epoch's rows are gathered at once and cut into batches.
-
-    That is kinder to PyTorch than a DataLoader, which collates row by row; the loss is never read back.
-    """
+class Torch(TorchLoop[DenseNet]):
+    """An epoch's rows are gathered at once and cut into batches."""
 
     def __init__(self, settings: Settings, net: DenseNet, compiled: bool = False, fused: bool = False) -> None:
-        super().__init__(net)
-        import torch
-
-        self.torch, self.threads, self.fused = torch, settings.threads, fused
-        torch.set_num_threads(settings.threads)
-        self.inputs: Any = torch.tensor(self.x)
-        self.labels: Any = torch.tensor(self.y)
+        super().__init__(settings, net)
+        torch, self.fused = self.torch, fused
         activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh}[net.activation]
         layers: list[Any] = []
         for inputs, units in zip(net.sizes, net.sizes[1:], strict=False):
             layers += [torch.nn.Linear(inputs, units), activation()]
         self.net = torch.nn.Sequential(*layers[:-1])
         self.forward = torch.compile(self.net) if compiled else self.net
-        self.criterion = torch.nn.BCEWithLogitsLoss() if net.binary else torch.nn.CrossEntropyLoss()
+        if net.binary:
+            self.criterion = torch.nn.BCEWithLogitsLoss()
         self.reset()
 
-    def reset(self) -> None:
-        with self.torch.no_grad():
-            for parameter, start in zip(self.net.parameters(), self.spec.start(), strict=True):
-                parameter.copy_(self.torch.tensor(start.T))
-        optim, parameters, rate = self.torch.optim, self.net.parameters(), self.spec.rate
+    def fresh_optimizer(self) -> Any:
+        optim, rate = self.torch.optim, self.problem.rate
         options = {"fused": True} if self.fused else {}
-        if self.spec.rule == "adam":
-            self.optimizer = optim.Adam(parameters, lr=rate, eps=EPSILON, **options)
-        else:
-            momentum = MOMENTUM if self.spec.rule == "momentum" else 0.0
-            self.optimizer = optim.SGD(parameters, lr=rate, momentum=momentum, **options)
+        if self.problem.rule == "adam":
+            return optim.Adam(self.parameters(), lr=rate, eps=EPSILON, **options)
+        momentum = MOMENTUM if self.problem.rule == "momentum" else 0.0
+        return optim.SGD(self.parameters(), lr=rate, momentum=momentum, **options)
 
     def tune(self) -> None:
         """One thread or all of them, whichever is faster; a large network needs no trial."""
-        if self.spec.flops < SMALL:
-            epochs = max(1, TRIAL_STEPS // self.spec.steps_per_epoch)
+        if self.problem.flops < SMALL:
+            epochs = max(1, TRIAL_STEPS // self.problem.steps_per_epoch)
             tune_threads(self.torch, self.threads, self.train, warm=1 + epochs // 5, timed=epochs)
 
-    def train(self, epochs: int) -> int:
-        for _ in range(epochs):
-            self._epoch(self.torch.randperm(len(self.inputs)))
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._epoch(self.torch.tensor(order))
-
-    def weights(self) -> Weights:
-        return [parameter.detach().numpy().T.astype(np.float64) for parameter in self.net.parameters()]
-
-    def describe(self) -> dict[str, Any]:
-        return {"threads": self.torch.get_num_threads()}
-
-    def _epoch(self, order: Any) -> None:
-        batch, forward, criterion, optimizer = self.spec.batch, self.forward, self.criterion, self.optimizer
-        pairs = zip(self.inputs[order].split(batch), self.labels[order].split(batch), strict=True)
-        for inputs, labels in pairs:
-            optimizer.zero_grad()
-            criterion(forward(inputs), labels).backward()
-            optimizer.step()
+    def batches(self, order: Any) -> Iterable[tuple[Any, Any]]:
+        batch = self.problem.batch
+        return zip(self.inputs[order].split(batch), self.labels[order].split(batch), strict=True)
 
 
-class Keras(DenseTrainer):
-    """`model.fit` with its own shuffling."""
+class Keras(KerasFit[DenseNet]):
+    """`model.fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings, net: DenseNet) -> None:
-        super().__init__(net)
         import keras  # type: ignore[import-untyped, unused-ignore]
 
         if keras.backend.backend() == "torch":
@@ -144,36 +86,17 @@ class Keras(DenseTrainer):
             torch.set_num_threads(settings.threads)
         *hidden, last = net.sizes[1:]
         layers = [keras.layers.Dense(units, activation=net.activation) for units in hidden]
-        self.model = keras.Sequential([keras.Input((net.sizes[0],)), *layers, keras.layers.Dense(last)])
+        model = keras.Sequential([keras.Input((net.sizes[0],)), *layers, keras.layers.Dense(last)])
         if net.rule == "adam":
             optimizer = keras.optimizers.Adam(net.rate, epsilon=EPSILON)
         else:
             optimizer = keras.optimizers.SGD(net.rate, momentum=MOMENTUM if net.rule == "momentum" else 0.0)
-        losses = keras.losses
-        error = losses.BinaryCrossentropy if net.binary else losses.SparseCategoricalCrossentropy
-        self.model.compile(optimizer, error(from_logits=True))
-        optimizer.build(self.model.trainable_variables)
-        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables]
-        self.reset()
-
-    def reset(self) -> None:
-        self.model.set_weights(self.spec.start())
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(self.x, self.y, batch_size=self.spec.batch, epochs=epochs, verbose=0)
-        return self.steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        x, y = self.x[order], self.y[order]
-        self.model.fit(x, y, batch_size=self.spec.batch, epochs=1, shuffle=False, verbose=0)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+        super().__init__(
+            net, model, optimizer, keras.losses.BinaryCrossentropy(from_logits=True) if net.binary else None
+        )
 
 
-class JaxLoop(DenseTrainer):
+class JaxLoop(RowTrainer[DenseNet]):
     """What a JAX expert would write by hand: many steps in one compiled loop, gradients by jax.grad, memory donated."""
 
     def __init__(self, settings: Settings, net: DenseNet) -> None:
@@ -182,9 +105,8 @@ class JaxLoop(DenseTrainer):
         import jax.numpy as jnp
 
         self.jax: Any = jax
-        self.jnp = jnp
         activation = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[net.activation]
-        update = _jax_adam(jnp, net.rate) if net.rule == "adam" else _jax_sgd(net)
+        self.rule = UpdateRule(net.rule, net.rate)
 
         def error(weights: list[Any], x: Any, y: Any) -> Any:
             for w, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
@@ -199,7 +121,7 @@ class JaxLoop(DenseTrainer):
         def run(carry: Any, order: Any, steps: Any, x: Any, y: Any) -> Any:
             def body(step: Any, carry: Any) -> Any:
                 rows = order[step]
-                return update(carry, jax.grad(error)(carry[0], x[rows], y[rows]))
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x[rows], y[rows]))
 
             return jax.lax.fori_loop(0, steps, body, carry)
 
@@ -210,10 +132,7 @@ class JaxLoop(DenseTrainer):
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(start) for start in self.spec.start()]
-        slots = {"sgd": 0, "momentum": 1, "adam": 2}[self.spec.rule]
-        zeros = [[self.jnp.zeros_like(w) for w in weights] for _ in range(slots)]
-        self.carry: Any = (weights, *zeros, self.jnp.zeros((), self.jnp.int32))
+        self.carry: Any = self.rule.carry(self.problem.start())
 
     def train(self, epochs: int) -> int:
         rows = np.arange(len(self.x))
@@ -231,13 +150,13 @@ class JaxLoop(DenseTrainer):
 
     def _loop(self, order: NDArray[np.int64]) -> None:
         """Through these rows; padded to one shape, so that there is one program whatever the number of epochs."""
-        steps, batch = len(order) // self.spec.batch, self.spec.batch
-        table = np.zeros((self.at_once * self.spec.steps_per_epoch, batch), np.int32)
+        steps, batch = len(order) // self.problem.batch, self.problem.batch
+        table = np.zeros((self.at_once * self.problem.steps_per_epoch, batch), np.int32)
         table[:steps] = order.reshape(-1, batch)
         self.carry = self.run(self.carry, table, steps, self.inputs, self.labels)
 
 
-class FlaxNNX(DenseTrainer):
+class FlaxNNX(RowTrainer[DenseNet]):
     """The step of Flax's guides under nnx.jit, with cached_partial as its page on speed advises."""
 
     def __init__(self, settings: Settings, net: DenseNet) -> None:
@@ -274,7 +193,7 @@ class FlaxNNX(DenseTrainer):
         self.reset()
 
     def reset(self) -> None:
-        for parameter, value in zip(self._parameters(), self.spec.start(), strict=True):
+        for parameter, value in zip(self._parameters(), self.problem.start(), strict=True):
             parameter[...] = value
         self.nnx.update(self.optimizer, self.fresh)
 
@@ -285,8 +204,8 @@ class FlaxNNX(DenseTrainer):
 
     def train_in_order(self, order: NDArray[np.int64]) -> None:
         x, y = self.x[order], self.y[order]
-        for begin in range(0, len(order), self.spec.batch):
-            self.step(x[begin : begin + self.spec.batch], y[begin : begin + self.spec.batch])
+        for begin in range(0, len(order), self.problem.batch):
+            self.step(x[begin : begin + self.problem.batch], y[begin : begin + self.problem.batch])
         self.jax.block_until_ready(self.nnx.state(self.net))
 
     def weights(self) -> Weights:
@@ -297,7 +216,7 @@ class FlaxNNX(DenseTrainer):
         return [parameter for layer in layers for parameter in (layer.kernel, layer.bias)]
 
 
-class ScikitLearn(DenseTrainer):
+class ScikitLearn(RowTrainer[DenseNet]):
     """MLPClassifier.fit; its early stopping and its penalty are switched off, since no one else has them."""
 
     def __init__(self, settings: Settings, net: DenseNet) -> None:
@@ -326,7 +245,7 @@ class ScikitLearn(DenseTrainer):
         self.reset()
 
     def reset(self) -> None:
-        for ours, start in zip(self._parameters(), self.spec.start(), strict=True):
+        for ours, start in zip(self._parameters(), self.problem.start(), strict=True):
             ours[...] = start
 
     def train(self, epochs: int) -> int:
@@ -370,36 +289,3 @@ def contestants(
         key: replace(known[key], optional=key in optional, share=(shares or {}).get(key, 1.0))
         for key in (OURS, *shown, *optional)
     }
-
-
-def _jax_sgd(net: DenseNet) -> Callable[[Any, Any], Any]:
-    """(carry, gradients) → carry; the carry is (weights, velocities where there is momentum, number of steps)."""
-
-    def plain(carry: Any, gradients: Any) -> Any:
-        weights, step = carry
-        return [w - net.rate * g for w, g in zip(weights, gradients, strict=True)], step
-
-    def momentum(carry: Any, gradients: Any) -> Any:
-        weights, velocities, step = carry
-        velocities = [MOMENTUM * v - net.rate * g for v, g in zip(velocities, gradients, strict=True)]
-        return [w + v for w, v in zip(weights, velocities, strict=True)], velocities, step
-
-    return momentum if net.rule == "momentum" else plain
-
-
-def _jax_adam(jnp: Any, rate: float) -> Callable[[Any, Any], Any]:
-    """(carry, gradients) → carry; the carry is (weights, first moments, second moments, number of steps)."""
-
-    def adam(carry: Any, gradients: Any) -> Any:
-        weights, first, second, step = carry
-        step = step + 1
-        first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
-        second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
-        scale1, scale2 = 1 / (1 - BETA1**step), 1 / (1 - BETA2**step)
-        moved = [
-            w - rate * (m * scale1) / (jnp.sqrt(v * scale2) + EPSILON)
-            for w, m, v in zip(weights, first, second, strict=True)
-        ]
-        return moved, first, second, step
-
-    return adam

@@ -27,6 +27,7 @@ from bench.device.nets import NETS, TINY  # noqa: E402
 from bench.device.table import as_json, as_markdown, as_text  # noqa: E402
 from bench.machine import describe_machine  # noqa: E402
 from bench.report import write_atomically  # noqa: E402
+from bench.terminal import positive, progress  # noqa: E402
 
 __all__ = ["main"]
 
@@ -54,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if deadline.left() <= 0:
                 left_out.append(what)
                 continue
-            found = measure(task, names, options.repeats, deadline, _progress)
-            _progress("")
+            found = measure(task, names, options.repeats, deadline, progress)
+            progress("")
             print(as_text(found), flush=True)
             results.append(found)
             about["left_out"] = left_out
@@ -97,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{', '.join(PRECISIONS)} (bf16,tf32)",
     )  # fmt: skip
     parser.add_argument("--steps", type=_even, default=20, help="steps of one repetition, an even number (20)")
-    parser.add_argument("--repeats", type=_positive, default=5, help="rounds of each pair (5)")
+    parser.add_argument("--repeats", type=positive, default=5, help="rounds of each pair (5)")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="begin nothing new after this time")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto is the GPU, and must be one")
     parser.add_argument("--tiny", action="store_true", help="networks of a few thousand weights, to try this out")
@@ -121,27 +122,14 @@ def _some_of(known: Any) -> Any:
 
 
 def _numbers(text: str) -> list[int]:
-    return [_positive(part) for part in text.split(",")]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number of at least 1, not {number}")
-    return number
+    return [positive(part) for part in text.split(",")]
 
 
 def _even(text: str) -> int:
-    number = _positive(text)
+    number = positive(text)
     if number % 2:
         raise argparse.ArgumentTypeError(f"needs an even number: an epoch is two steps; not {number}")
     return number
-
-
-def _progress(text: str) -> None:
-    """One line that overwrites itself, only where someone watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

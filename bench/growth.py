@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import OURS
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Limit, Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -27,7 +27,9 @@ __all__ = ["BENCHMARKS", "Growth", "exponent"]
 
 LINEAR = Limit(1.1)  # what a fitted exponent of something linear may be: caches get fuller
 ENOUGH = 0.1  # seconds that one timed repetition takes at least
-COMPILED = {"W1.sgd": "w1_xor", "W1.adam": "w1_xor", "W3": "w3_mlp", "W6": "w6_lenet"}
+COMPILED = {
+    "W1.sgd": "w1_xor", "W1.adam": "w1_xor", "W3": "w3_mlp", "W6": "w6_lenet", "W7": "w7_cnn", "W10": "w10_lstm",
+}  # fmt: skip
 NODES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
 
@@ -83,7 +85,8 @@ class Growth:
         try:
             found = _child(settings)
         except subprocess.CalledProcessError as error:
-            failed = Row(OURS, "failed", note=tail_of(error.stderr), verdict="fail")
+            failed = Row(OURS)
+            write_down(error, failed, judged=True)
             return Result(self.id, self.title, [failed])
         rows = []
         for curve in CURVES:
@@ -114,16 +117,8 @@ def _row(name: str, sizes: Sequence[int], seconds: Sequence[float], about: str) 
 
 
 def _child(settings: Settings) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.growth", json.dumps(asdict(settings))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-        cwd=ROOT,
-        env=child_environment(settings, {"KEDJA_COMPILE_CACHE": "0"}),
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    arguments = ["-m", "bench.growth", json.dumps(asdict(settings))]
+    found: dict[str, Any] = json.loads(last_line(arguments, settings, {"KEDJA_COMPILE_CACHE": "0"}, timeout=600))
     return found
 
 
@@ -193,7 +188,9 @@ def compile_seconds(settings: Settings) -> dict[str, tuple[float, float]]:
     found = {}
     for name, module in COMPILED.items():
         workload = next(w for w in importlib.import_module(f"bench.{module}").BENCHMARKS if w.id == name)
-        reports = [loop.report for loop in training_of(workload.contestants[OURS].build(settings).net).loops.values()]
+        trainer: Any = workload.contestants[OURS].build(settings)
+        trainer.train(1)
+        reports = [loop.report for loop in training_of(trainer.net).loops.values()]
         found[name] = (sum(r.lower_seconds for r in reports), sum(r.compile_seconds for r in reports))
     return found
 

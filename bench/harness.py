@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from bench.process import Worker, WorkerDied, WorkerMissing
 from bench.results import Progress, Result, Row, Settings, Verdict
 from bench.spread import Spread
 
-__all__ = ["OURS", "Agreement", "Contestant", "Goal", "Trainer", "Weights", "Workload", "compare"]
+__all__ = ["OURS", "Agreement", "Contestant", "Goal", "Trainer", "Weights", "Workload", "compare", "turns"]
 
 OURS = "kedja"
 # OpenMP threads spin for up to 0.2 s after their last parallel region; the next contestant must not pay for that.
@@ -215,6 +215,19 @@ def _repetition(worker: Worker, row: Row, settle: float) -> float:
     return float(answer["seconds"]) / int(answer["steps"])
 
 
+def turns(
+    count: int, ours: Callable[[], float | None], theirs: Callable[[], float]
+) -> Iterator[tuple[float | None, float]]:
+    """(ours, theirs) of each round; the order flips, so that neither always runs second."""
+    for turn in range(count):
+        if turn % 2:
+            second = theirs()
+            yield ours(), second
+        else:
+            first = ours()
+            yield first, theirs()
+
+
 def _alternate(
     workload: Workload,
     ours: Worker | None,
@@ -225,25 +238,28 @@ def _alternate(
     progress: Progress,
     settle: float,
 ) -> list[tuple[float | None, float]]:
-    """(ours, theirs) in seconds per step for each round; the order flips, so that neither always runs second."""
-    rounds: list[tuple[float | None, float]] = []
-    for turn in range(settings.repeats):
-        progress(f"{workload.id}: {row.contestant}, round {turn + 1} of {settings.repeats}")
-        mine: float | None = None
+    """(ours, theirs) in seconds per step for each round."""
+
+    def our_turn() -> float | None:
+        if ours is None or our_row is None or our_row.status != "ok":
+            return None
         try:
-            if turn % 2:
-                theirs = _repetition(peer, row, settle)
-            if ours is not None and our_row is not None and our_row.status == "ok":
-                try:
-                    mine = _repetition(ours, our_row, settle)
-                except WorkerDied as death:
-                    our_row.status, our_row.note = "failed", str(death)
-            if not turn % 2:
-                theirs = _repetition(peer, row, settle)
+            return _repetition(ours, our_row, settle)
         except WorkerDied as death:
-            row.status, row.note = "failed", str(death)
-            break
-        rounds.append((mine, theirs))
+            our_row.status, our_row.note = "failed", str(death)
+            return None
+
+    rounds: list[tuple[float | None, float]] = []
+
+    def their_turn() -> float:
+        progress(f"{workload.id}: {row.contestant}, round {len(rounds) + 1} of {settings.repeats}")
+        return _repetition(peer, row, settle)
+
+    try:
+        for pair in turns(settings.repeats, our_turn, their_turn):
+            rounds.append(pair)
+    except WorkerDied as death:
+        row.status, row.note = "failed", str(death)
     return rounds
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 
 from bench.harness import OURS
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Limit, Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -60,10 +59,9 @@ class ImportTime:
                 second, unwanted = _import(self.module, settings)
                 pairs.append((first, second))
         except subprocess.CalledProcessError as error:
-            tail = tail_of(error.stderr)
-            missing = f"No module named '{self.module}'" in tail
-            row.status, row.note = ("not installed", f"needs {self.module}") if missing else ("failed", tail)
-            row.verdict = "" if missing else "fail"
+            write_down(error, row, judged=True)
+            if row.status != "failed" and f"No module named '{self.module}'" not in row.note:
+                row.status, row.verdict = "failed", "fail"  # it is there, but something it needs is not
             return Result(self.id, self.title, [row])
         base.time, row.time = Spread.of([pair[0] for pair in pairs]), Spread.of([pair[1] for pair in pairs])
         added.time = Spread.of([second - first for first, second in pairs])
@@ -75,16 +73,7 @@ class ImportTime:
 
 def _import(module: str, settings: Settings) -> tuple[float, list[str]]:
     program = PROGRAM.format(module=module, use=USED.get(module, ""), unwanted=UNWANTED)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-        cwd=ROOT,
-        env=child_environment(settings, {}),
-    )
-    seconds, unwanted = json.loads(done.stdout.splitlines()[-1])
+    seconds, unwanted = json.loads(last_line(["-c", program], settings, timeout=120))
     return float(seconds), list(unwanted)
 
 

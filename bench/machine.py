@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["busy_seconds", "describe_machine"]
+__all__ = ["busy_seconds", "describe_machine", "version_of"]
 
 PACKAGES = ("kedja", "numpy", "jax", "jaxlib", "torch", "keras", "flax", "scikit-learn", "onnxruntime")
 
@@ -21,7 +21,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": _system(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": {package: version for package in PACKAGES if (version := _version(package))},
+        "packages": {package: version for package in PACKAGES if (version := version_of(package))},
     }
     if hasattr(os, "getloadavg"):
         description["load_before"] = round(os.getloadavg()[0], 2)
@@ -61,7 +61,8 @@ def _system() -> str:
         return "Linux"
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version that is installed, if one is."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from bench.harness import OURS, Workload
-from bench.process import ROOT, child_environment, tail_of
+from bench.process import last_line, write_down
 from bench.results import Progress, Result, Row, Settings
 from bench.spread import Spread
 
@@ -43,10 +43,7 @@ class PeakMemory:
                 try:
                     row.time = Spread.of([_peak(name, contestant, settings)])
                 except subprocess.CalledProcessError as error:
-                    tail = tail_of(error.stderr)
-                    missing = "ModuleNotFoundError" in tail
-                    row.status, row.note = ("not installed" if missing else "failed"), tail
-                    row.verdict = "fail" if contestant == OURS and not missing else ""
+                    write_down(error, row, judged=contestant == OURS)
                     continue
                 if contestant == OURS:
                     ours = row
@@ -58,16 +55,8 @@ class PeakMemory:
 
 def _peak(name: str, contestant: str, settings: Settings) -> float:
     environment = _workload(name).contestants[contestant].environment
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.memory", name, contestant, json.dumps(asdict(settings))],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        cwd=ROOT,
-        env=child_environment(settings, {**environment, "KEDJA_COMPILE_CACHE": "0"}),
-    )
-    return float(done.stdout.splitlines()[-1]) / MEBIBYTE
+    arguments = ["-m", "bench.memory", name, contestant, json.dumps(asdict(settings))]
+    return float(last_line(arguments, settings, {**environment, "KEDJA_COMPILE_CACHE": "0"})) / MEBIBYTE
 
 
 def _workload(name: str) -> Workload:

@@ -1,4 +1,4 @@
-"""The parent's end of a worker process: start it, ask it, and say what it last wrote when it dies."""
+"""The parent's end of other processes: start one, ask it, and say what it last wrote when it dies."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from bench.results import Settings
+from bench.results import Row, Settings
 
-__all__ = ["ROOT", "Worker", "WorkerDied", "WorkerMissing", "child_environment", "tail_of"]
+__all__ = ["ROOT", "Asked", "Worker", "WorkerDied", "WorkerMissing", "child_environment", "last_line", "tail_of",
+           "write_down"]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP_TIMEOUT = 300.0
@@ -31,7 +32,7 @@ class WorkerDied(RuntimeError):
 
 
 class WorkerMissing(RuntimeError):
-    """A package the contestant needs is not installed."""
+    """A package the contestant needs is not installed, or the device is not there."""
 
 
 def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
@@ -45,6 +46,29 @@ def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str,
     return environment | dict(extra) | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
+def last_line(
+    arguments: Sequence[str], settings: Settings, extra: Mapping[str, str] | None = None, timeout: float = 300.0
+) -> str:
+    """The last line that a Python process with these arguments prints.
+
+    Raises subprocess.CalledProcessError, with what it wrote, when it fails.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=timeout, cwd=ROOT,
+        env=child_environment(settings, extra or {}),
+    )  # fmt: skip
+    return done.stdout.splitlines()[-1]
+
+
+def write_down(error: subprocess.CalledProcessError, *rows: Row, judged: bool = False) -> None:
+    """Why these rows have no figures; where they are judged, failing is a missed goal, unlike a missing package."""
+    tail = tail_of(error.stderr)
+    missing = "ModuleNotFoundError" in tail
+    for row in rows:
+        row.status, row.note = ("not installed" if missing else "failed"), tail
+        row.verdict = "fail" if judged and not missing else ""
+
+
 def tail_of(stderr: str) -> str:
     """The last lines of a dead process, without this machine's folders: they end up in a published table."""
     folders = {str(ROOT): ".", sys.prefix: "<python>", sys.base_prefix: "<python>", str(Path.home()): "~"}
@@ -54,48 +78,28 @@ def tail_of(stderr: str) -> str:
     return "\n".join(stderr.strip().splitlines()[-TAIL_LINES:])
 
 
-class Worker:
-    """A live contestant. One line of JSON goes down its stdin, one line of JSON comes back."""
+class Asked:
+    """A live process. One line of JSON goes down its stdin, one comes back; every wait has a limit."""
 
-    def __init__(self, workload: str, contestant: str, settings: Settings, extra: Mapping[str, str]) -> None:
-        self.name = contestant
-        # It lives as long as the worker does; close() closes it.
+    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        # It lives as long as the process does; close() closes it.
         self._stderr = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", workload, contestant, json.dumps(asdict(settings))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            encoding="utf-8",
-            cwd=ROOT,
-            env=child_environment(settings, extra),
-        )
+            [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True,
+            encoding="utf-8", cwd=ROOT, env=dict(environment),
+        )  # fmt: skip
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         # A thread, because a pipe cannot be read with a time limit everywhere.
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def wait_until_ready(self) -> dict[str, Any]:
-        """Wait for imports, data, compilation and warm-up."""
-        return self._answer(SETUP_TIMEOUT)
-
-    def request(self, do: str) -> dict[str, Any]:
-        """Ask for one piece of work ("check" or "run") and wait for its answer."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"do": do}) + "\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise WorkerDied(self._obituary("ended before it was asked")) from error
-        return self._answer(ANSWER_TIMEOUT)
 
     def close(self) -> None:
         """End the process: closing its stdin asks politely, then it is killed."""
@@ -105,11 +109,35 @@ class Worker:
             with contextlib.suppress(OSError):  # it may have died first, with our request still in the buffer
                 self._process.stdin.close()
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._stderr.close()
+
+    def _asked(self, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        """Ask for one piece of work and wait for its answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise WorkerDied(self._obituary("ended before it was asked")) from error
+        return self._answer(timeout)
+
+    def _answer(self, timeout: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=timeout)
+        except queue.Empty:
+            self._process.kill()
+            self._process.wait()
+            raise WorkerDied(self._obituary(f"gave no answer in {timeout:.0f} s")) from None
+        if line is None:
+            raise WorkerDied(self._obituary(f"ended with status {self._process.wait()}"))
+        answer: dict[str, Any] = json.loads(line)
+        if "missing" in answer:
+            raise WorkerMissing(answer["missing"])
+        return answer
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -118,23 +146,24 @@ class Worker:
                 self._lines.put(line)
         self._lines.put(None)
 
-    def _answer(self, timeout: float) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=timeout)
-        except queue.Empty:
-            self._process.kill()
-            self._process.wait()
-            raise WorkerDied(self._obituary(f"gave no answer in {timeout:g} s")) from None
-        if line is None:
-            code = self._process.wait()
-            raise WorkerDied(self._obituary(f"ended with status {code}"))
-        answer: dict[str, Any] = json.loads(line)
-        if "missing" in answer:
-            raise WorkerMissing(f"needs {answer['missing']}")
-        return answer
-
     def _obituary(self, what: str) -> str:
         self._stderr.flush()
         self._stderr.seek(0)
         tail = tail_of(self._stderr.read())
         return f"{self.name} {what}" + (f"\nits last words:\n{tail}" if tail else "")
+
+
+class Worker(Asked):
+    """A live contestant of a workload."""
+
+    def __init__(self, workload: str, contestant: str, settings: Settings, extra: Mapping[str, str]) -> None:
+        arguments = ["-m", "bench.worker", workload, contestant, json.dumps(asdict(settings))]
+        super().__init__(contestant, arguments, child_environment(settings, extra))
+
+    def wait_until_ready(self) -> dict[str, Any]:
+        """Wait for imports, data, compilation and warm-up."""
+        return self._answer(SETUP_TIMEOUT)
+
+    def request(self, do: str) -> dict[str, Any]:
+        """Ask for one piece of work ("check" or "run") and wait for its answer."""
+        return self._asked({"do": do}, ANSWER_TIMEOUT)

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ __all__ = [
     "as_json",
     "as_markdown",
     "circumstances",
+    "columns",
     "hardware",
+    "json_of",
+    "markdown_table",
     "print_table",
     "ratio_of",
     "time_of",
@@ -30,8 +33,24 @@ HEADER = ("contestant", "time, median (quartiles)", "ratio, median (min … max)
 
 def as_json(results: Sequence[Result]) -> str:
     """One document; figures that are not finite become null, which every JSON reader knows."""
-    document = {"format": FORMAT, "results": [result.to_dict() for result in results]}
+    return json_of({"format": FORMAT, "results": [result.to_dict() for result in results]})
+
+
+def json_of(document: dict[str, Any]) -> str:
+    """As a file holds it; figures that are not finite become null."""
     return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return lines + ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in rows]
+
+
+def columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table for a terminal."""
+    widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
 
 
 def as_markdown(results: Sequence[Result]) -> str:
@@ -43,8 +62,7 @@ def as_markdown(results: Sequence[Result]) -> str:
     ]
     for result in results:
         lines += ["", f"## {result.id}: {result.title}", ""]
-        lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in result.rows]
+        lines += markdown_table(HEADER, map(_cells, result.rows))
         if result.agreement:
             lines += ["", f"Result: {result.agreement}."]
         lines += ["", circumstances(result)]
@@ -136,11 +154,8 @@ def _result(row: Row) -> str:
 
 
 def _print_plain(result: Result) -> None:
-    table = [HEADER, *(_cells(row) for row in result.rows)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADER) - 1)] + [0]
     print(f"\n{result.id}: {result.title}")
-    for cells in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print("\n".join(columns([HEADER, *map(_cells, result.rows)])))
     if result.agreement:
         print(f"result: {result.agreement}")
 

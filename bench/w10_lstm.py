@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.jax_rules import EPSILON, UpdateRule
+from bench.judge import cross_entropy
 from bench.results import Settings
 from bench.start import epoch_order
-from bench.threads import tune_threads
+from bench.trainers import KedjaFit, KerasFit, RowTrainer, TorchLoop
 
 __all__ = ["BENCHMARKS", "loss", "sequences", "start"]
 
 UNITS, STEPS, FEATURES, CLASSES = 128, 64, 32, 10
-ROWS, BATCH, RATE, EPSILON, SEED = 512, 32, 1e-3, 1e-8, 10
+ROWS, BATCH, RATE, SEED = 512, 32, 1e-3, 10
 CHECKED = 8 * BATCH  # rows trained on before losses are compared
 JUDGED = 128  # rows on which the loss is computed
 
@@ -58,144 +60,75 @@ def loss(weights: Weights) -> float:
         i, f, g, o = np.split(x[:, t] @ kernel + bias + h @ recurrent, 4, axis=1)
         c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
         h = np.tanh(c) / (1 + np.exp(-o))
-    logits = h @ head + offset
-    logits -= logits.max(axis=1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(JUDGED), y]))
+    return cross_entropy(h @ head + offset, y)
 
 
 def check(trainer: Trainer) -> float:
     """The loss after a few steps from the same weights over the same batches."""
-    assert isinstance(trainer, SequenceTrainer)
+    assert isinstance(trainer, RowTrainer)
     trainer.reset()
     trainer.train_in_order(epoch_order(ROWS, epoch=0, seed=SEED)[:CHECKED])
     return loss(trainer.weights())
 
 
-def steps(epochs: int) -> int:
-    """How many updates that many epochs make."""
-    return epochs * (ROWS // BATCH)
+class Waves:
+    """What is learned, as trainers take it."""
+
+    batch = BATCH
+    data = staticmethod(sequences)
+    start = staticmethod(start)
 
 
-class SequenceTrainer(Trainer):
-    """A trainer that can also be told the order of its rows."""
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        """Once over the rows in this order."""
-        raise NotImplementedError
-
-
-class Kedja(SequenceTrainer):
+class Kedja(KedjaFit[Waves]):
     """`fit`, with its own shuffling."""
 
     def __init__(self, settings: Settings) -> None:
         import kedja as kj
 
-        self.net = kj.Sequential([kj.nn.LSTM(UNITS), kj.nn.Dense(CLASSES)])
-        self.optimizer = kj.optim.Adam(RATE)
-        self.train(1)
-        self.reset()
-
-    def reset(self) -> None:
-        self.net.reset()
-        self.net.set_weights(start())
-
-    def train(self, epochs: int) -> int:
-        self._fit(*sequences(), epochs=epochs, shuffle=True)
-        return steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        x, y = sequences()
-        self._fit(x[order], y[order], epochs=1, shuffle=False)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
-
-    def _fit(self, x: Any, y: Any, epochs: int, shuffle: bool) -> None:
-        self.net.fit(
-            x,
-            y,
-            loss="cross_entropy",
-            optimizer=self.optimizer,
-            epochs=epochs,
-            batch_size=BATCH,
-            seed=0,
-            verbose=0,
-            shuffle=shuffle,
-        )
+        super().__init__(Waves(), kj.Sequential([kj.nn.LSTM(UNITS), kj.nn.Dense(CLASSES)]), kj.optim.Adam(RATE))
 
 
-class Torch(SequenceTrainer):
+class Torch(TorchLoop[Waves]):
     """The plain loop over `nn.LSTM`, sequences held time first, the layout it computes in.
 
     Its second bias stays 0 and is not trained: Adam would move both, and the sum of two is another network's bias.
     """
 
     def __init__(self, settings: Settings, compiled: bool = False) -> None:
-        import torch
-
-        self.torch, self.threads = torch, settings.threads
-        torch.set_num_threads(settings.threads)
-        x, y = sequences()
-        self.x, self.y = torch.tensor(x).transpose(0, 1).contiguous(), torch.tensor(y)
+        super().__init__(settings, Waves())
+        torch = self.torch
+        self.inputs = self.inputs.transpose(0, 1).contiguous()
         self.lstm, self.head = torch.nn.LSTM(FEATURES, UNITS), torch.nn.Linear(UNITS, CLASSES)
         self.lstm.get_parameter("bias_hh_l0").requires_grad_(False).zero_()
 
         def classes(x: Any) -> Any:
             return self.head(self.lstm(x)[0][-1])
 
-        self.forward: Callable[[Any], Any] = torch.compile(classes) if compiled else classes
+        self.forward = torch.compile(classes) if compiled else classes
         self.reset()
 
-    def reset(self) -> None:
-        parameters = self._parameters()
-        with self.torch.no_grad():
-            for parameter, value in zip(parameters, start(), strict=True):
-                parameter.copy_(self.torch.tensor(value.T))
-        self.optimizer = self.torch.optim.Adam(parameters, lr=RATE, eps=EPSILON, fused=True)
-
-    def tune(self) -> None:
-        """One thread or all of them, whichever is faster."""
-        tune_threads(self.torch, self.threads, self.train, warm=1, timed=1)
-
-    def train(self, epochs: int) -> int:
-        for _ in range(epochs):
-            self._epoch(self.torch.randperm(ROWS))
-        return steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self._epoch(self.torch.tensor(order))
-
-    def weights(self) -> Weights:
-        return [np.asarray(parameter.detach().numpy().T, np.float64) for parameter in self._parameters()]
-
-    def describe(self) -> dict[str, Any]:
-        return {"threads": self.torch.get_num_threads()}
-
-    def _parameters(self) -> list[Any]:
+    def parameters(self) -> list[Any]:
         lstm, head = self.lstm, self.head
         return [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, head.weight, head.bias]
 
-    def _epoch(self, order: Any) -> None:
-        criterion = self.torch.nn.CrossEntropyLoss()
-        for begin in range(0, len(order), BATCH):
-            chosen = order[begin : begin + BATCH]
-            self.optimizer.zero_grad()
-            error = criterion(self.forward(self.x[:, chosen]), self.y[chosen])
-            error.backward()
-            self.optimizer.step()
+    def fresh_optimizer(self) -> Any:
+        return self.torch.optim.Adam(self.parameters(), lr=RATE, eps=EPSILON, fused=True)
+
+    def rows(self, chosen: Any) -> tuple[Any, Any]:
+        return self.inputs[:, chosen], self.labels[chosen]
 
 
-class JaxScan(SequenceTrainer):
+class JaxScan(RowTrainer[Waves]):
     """By hand in JAX: x W for all steps at once, `lax.scan` over the rest, an epoch of steps in one compiled loop."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(Waves())
         import jax
         import jax.numpy as jnp
 
         self.wait: Callable[[Any], Any] = jax.block_until_ready
-        self.jnp = jnp
-        x, y = sequences()
-        self.x, self.y, self.draw = jnp.asarray(x.swapaxes(0, 1)), jnp.asarray(y), np.random.default_rng(0)
+        self.inputs, self.labels = jnp.asarray(self.x.swapaxes(0, 1)), jnp.asarray(self.y)
+        self.draw = np.random.default_rng(0)
 
         def error(weights: list[Any], x: Any, y: Any) -> Any:
             kernel, recurrent, bias, head, offset = weights
@@ -211,72 +144,42 @@ class JaxScan(SequenceTrainer):
             found = jax.nn.log_softmax(h @ head + offset)
             return -jnp.mean(jnp.take_along_axis(found, y[:, None], axis=1))
 
-        def update(carry: Any, rows: Any, x: Any, y: Any) -> Any:
-            weights, first, second, step = carry
-            gradients = jax.grad(error)(weights, x[:, rows], y[rows])
-            first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
-            second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradients, strict=True)]
-            t = step + 1.0
-            c1, c2 = 1 - 0.9**t, 1 - 0.999**t
-            moved = [
-                w - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
-                for w, m, v in zip(weights, first, second, strict=True)
-            ]
-            return moved, first, second, t
+        self.rule = UpdateRule("adam", RATE)
 
         @jax.jit
         def epoch(carry: Any, order: Any, x: Any, y: Any) -> Any:
-            return jax.lax.scan(lambda carry, rows: (update(carry, rows, x, y), None), carry, order)[0]
+            def body(carry: Any, rows: Any) -> Any:
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x[:, rows], y[rows])), None
+
+            return jax.lax.scan(body, carry, order)[0]
 
         self.epoch = epoch
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(w) for w in start()]
-        zeros = [self.jnp.zeros_like(w) for w in weights]
-        self.carry = (weights, zeros, zeros, self.jnp.float32(0))
+        self.carry = self.rule.carry(start())
 
     def train(self, epochs: int) -> int:
         for _ in range(epochs):
             self.train_in_order(self.draw.permutation(ROWS))
-        return steps(epochs)
+        return self.steps(epochs)
 
     def train_in_order(self, order: NDArray[np.int64]) -> None:
-        self.carry = self.wait(self.epoch(self.carry, order.reshape(-1, BATCH), self.x, self.y))
+        self.carry = self.wait(self.epoch(self.carry, order.reshape(-1, BATCH), self.inputs, self.labels))
 
     def weights(self) -> Weights:
         return [np.asarray(w, np.float64) for w in self.carry[0]]
 
 
-class Keras(SequenceTrainer):
-    """`model.fit` with its own shuffling; Keras's gates stand in the same order as ours."""
+class Keras(KerasFit[Waves]):
+    """`model.fit`, with its own shuffling; Keras's gates stand in the same order as ours."""
 
     def __init__(self, settings: Settings) -> None:
         import keras
 
         layers = [keras.layers.LSTM(UNITS), keras.layers.Dense(CLASSES)]
-        self.model = keras.Sequential([keras.Input((STEPS, FEATURES)), *layers])
-        optimizer = keras.optimizers.Adam(RATE, epsilon=EPSILON)
-        self.model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        optimizer.build(self.model.trainable_variables)
-        self.fresh = [keras.ops.convert_to_numpy(variable).copy() for variable in optimizer.variables]
-        self.reset()
-
-    def reset(self) -> None:
-        self.model.set_weights(start())
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(*sequences(), batch_size=BATCH, epochs=epochs, verbose=0)
-        return steps(epochs)
-
-    def train_in_order(self, order: NDArray[np.int64]) -> None:
-        x, y = sequences()
-        self.model.fit(x[order], y[order], batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+        model = keras.Sequential([keras.Input((STEPS, FEATURES)), *layers])
+        super().__init__(Waves(), model, keras.optimizers.Adam(RATE, epsilon=EPSILON))
 
 
 BENCHMARKS = [

@@ -12,16 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.harness import OURS, Agreement, Contestant, Goal, Trainer, Weights, Workload
+from bench.jax_rules import EPSILON, UpdateRule
 from bench.results import Settings
 from bench.start import initial_weights
 from bench.threads import tune_threads
+from bench.trainers import KedjaFit, KerasFit, TorchLoop
 
 __all__ = ["BENCHMARKS", "Rule", "trainers"]
 
 Rule = Literal["sgd", "adam"]
 RATES: dict[Rule, float] = {"sgd": 0.5, "adam": 0.01}
 RULES: tuple[tuple[Rule, str], ...] = (("sgd", "SGD"), ("adam", "Adam"))
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([[0], [1], [1], [0]], np.float32)
 START = initial_weights([2, 4, 1], seed=1)
@@ -42,70 +43,58 @@ def check(trainer: Trainer) -> float:
     return loss(trainer.weights())
 
 
-class Kedja(Trainer):
+class Xor:
+    """What is learned, as trainers take it: all rows at once, in their order."""
+
+    batch = None
+
+    def data(self) -> tuple[Any, Any]:
+        """The four rows."""
+        return X, Y
+
+    def start(self) -> Any:
+        """The weights everyone starts from."""
+        return START
+
+
+class Kedja(KedjaFit[Xor]):
     """Steady state of `fit`: one call trains all epochs."""
+
+    shuffle = False
 
     def __init__(self, settings: Settings, rule: Rule) -> None:
         import kedja as kj
 
-        self.net = kj.Sequential([kj.nn.Dense(4, activation="tanh"), kj.nn.Dense(1, activation="sigmoid")])
-        self.optimizer = kj.optim.SGD(RATES[rule]) if rule == "sgd" else kj.optim.Adam(RATES[rule])
-        self.train(1)  # builds the layers and compiles; the shapes of every later call are the same
-        self.reset()
-
-    def reset(self) -> None:
-        self.net.reset()
-        self.net.set_weights(START)
-
-    def train(self, epochs: int) -> int:
-        self.net.fit(
-            X, Y, loss="mse", optimizer=self.optimizer, epochs=epochs, batch_size=None, seed=0, verbose=0, shuffle=False
-        )
-        return epochs
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.net.get_weights()]
+        net = kj.Sequential([kj.nn.Dense(4, activation="tanh"), kj.nn.Dense(1, activation="sigmoid")])
+        super().__init__(Xor(), net, kj.optim.SGD(RATES[rule]) if rule == "sgd" else kj.optim.Adam(RATES[rule]), "mse")
 
 
-class TorchEager(Trainer):
-    """The plain loop of every PyTorch tutorial; the loss is never read back inside it."""
+class TorchEager(TorchLoop[Xor]):
+    """The plain loop of every PyTorch tutorial."""
 
     def __init__(self, settings: Settings, rule: Rule, **options: Any) -> None:
-        import torch
-
-        self.torch, self.rule, self.options, self.threads = torch, rule, options, settings.threads
-        torch.set_num_threads(settings.threads)
-        self.x, self.y = torch.tensor(X), torch.tensor(Y)
-        nn = torch.nn
+        super().__init__(settings, Xor())
+        self.rule, self.options = rule, options
+        nn = self.torch.nn
         self.net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1), nn.Sigmoid())
+        self.criterion = nn.MSELoss()
         self.reset()
 
-    def reset(self) -> None:
-        with self.torch.no_grad():
-            for parameter, start in zip(self.net.parameters(), START, strict=True):
-                parameter.copy_(self.torch.tensor(start.T))
+    def fresh_optimizer(self) -> Any:
         choose = self.torch.optim.SGD if self.rule == "sgd" else self.torch.optim.Adam
-        self.optimizer = choose(self.net.parameters(), lr=RATES[self.rule], **self.options)
+        return choose(self.parameters(), lr=RATES[self.rule], **self.options)
 
     def tune(self) -> None:
         """One thread or all of them, whichever is faster."""
         tune_threads(self.torch, self.threads, self.train, warm=200, timed=1000)
 
     def train(self, epochs: int) -> int:
-        net, optimizer, x, y = self.net, self.optimizer, self.x, self.y
-        criterion = self.torch.nn.MSELoss()
+        net, optimizer, criterion, x, y = self.net, self.optimizer, self.criterion, self.inputs, self.labels
         for _ in range(epochs):
             optimizer.zero_grad()
-            error = criterion(net(x), y)
-            error.backward()
+            criterion(net(x), y).backward()
             optimizer.step()
         return epochs
-
-    def weights(self) -> Weights:
-        return [parameter.detach().numpy().T.astype(np.float64) for parameter in self.net.parameters()]
-
-    def describe(self) -> dict[str, Any]:
-        return {"threads": self.torch.get_num_threads()}
 
 
 class JaxLoop(Trainer):
@@ -115,82 +104,47 @@ class JaxLoop(Trainer):
         import jax
         import jax.numpy as jnp
 
-        self.jax, self.jnp = jax, jnp
-        rate = RATES[rule]
+        self.wait: Callable[[Any], Any] = jax.block_until_ready
+        self.rule = UpdateRule(rule, RATES[rule])
 
         def error(weights: list[Any], x: Any, y: Any) -> Any:
             w1, b1, w2, b2 = weights
             return jnp.mean((jax.nn.sigmoid(jnp.tanh(x @ w1 + b1) @ w2 + b2) - y) ** 2)
 
-        def sgd(step: Any, carry: Any, x: Any, y: Any) -> Any:
-            weights, first, second = carry
-            gradients = jax.grad(error)(weights, x, y)
-            return [w - rate * g for w, g in zip(weights, gradients, strict=True)], first, second
-
-        def adam(step: Any, carry: Any, x: Any, y: Any) -> Any:
-            weights, first, second = carry
-            gradients = jax.grad(error)(weights, x, y)
-            t = (step + 1).astype(jnp.float32)
-            first = [BETA1 * m + (1 - BETA1) * g for m, g in zip(first, gradients, strict=True)]
-            second = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(second, gradients, strict=True)]
-            correct1, correct2 = 1 - BETA1**t, 1 - BETA2**t
-            moved = [
-                w - rate * (m / correct1) / (jnp.sqrt(v / correct2) + EPSILON)
-                for w, m, v in zip(weights, first, second, strict=True)
-            ]
-            return moved, first, second
-
-        update = sgd if rule == "sgd" else adam
-
         @jax.jit
-        def run(carry: Any, begin: Any, end: Any, x: Any, y: Any) -> Any:
-            return jax.lax.fori_loop(begin, end, lambda step, carry: update(step, carry, x, y), carry)
+        def run(carry: Any, steps: Any, x: Any, y: Any) -> Any:
+            def body(_: Any, carry: Any) -> Any:
+                return self.rule.moved(carry, jax.grad(error)(carry[0], x, y))
+
+            return jax.lax.fori_loop(0, steps, body, carry)
 
         self.run = run
         self.x, self.y = jnp.asarray(X), jnp.asarray(Y)
         self.reset()
 
     def reset(self) -> None:
-        weights = [self.jnp.asarray(start) for start in START]
-        zeros = [self.jnp.zeros_like(w) for w in weights]
-        self.carry, self.step = (weights, zeros, zeros), 0
+        self.carry = self.rule.carry(START)
 
     def train(self, epochs: int) -> int:
-        self.carry = self.jax.block_until_ready(self.run(self.carry, self.step, self.step + epochs, self.x, self.y))
-        self.step += epochs
+        self.carry = self.wait(self.run(self.carry, epochs, self.x, self.y))
         return epochs
 
     def weights(self) -> Weights:
         return [np.asarray(w, np.float64) for w in self.carry[0]]
 
 
-class Keras(Trainer):
+class Keras(KerasFit[Xor]):
     """`model.fit`, one step an epoch."""
+
+    shuffle = False
 
     def __init__(self, settings: Settings, rule: Rule) -> None:
         import keras
 
         layers = [keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1, activation="sigmoid")]
-        self.model = keras.Sequential([keras.Input((2,)), *layers])
-        choose = (
-            keras.optimizers.SGD(RATES[rule]) if rule == "sgd" else keras.optimizers.Adam(RATES[rule], epsilon=1e-8)
-        )
-        self.model.compile(optimizer=choose, loss="mse")
-        choose.build(self.model.trainable_variables)
-        self.fresh = [np.array(variable) for variable in choose.variables]
-        self.reset()
-
-    def reset(self) -> None:
-        self.model.set_weights(START)
-        for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-            variable.assign(value)
-
-    def train(self, epochs: int) -> int:
-        self.model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0)
-        return epochs
-
-    def weights(self) -> Weights:
-        return [np.asarray(w, np.float64) for w in self.model.get_weights()]
+        optimizers, rate = keras.optimizers, RATES[rule]
+        optimizer = optimizers.SGD(rate) if rule == "sgd" else optimizers.Adam(rate, epsilon=EPSILON)
+        super().__init__(Xor(), keras.Sequential([keras.Input((2,)), *layers]), optimizer, "mse")
 
 
 def trainers(rule: Rule) -> dict[str, Contestant]:

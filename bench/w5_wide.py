@@ -7,8 +7,6 @@ counts a gradient by the network's input that nobody needs; the row's note has t
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -18,12 +16,10 @@ from numpy.typing import NDArray
 from bench.ceiling import matmul_rate
 from bench.dense import DenseNet
 from bench.dense_contestants import contestants
-from bench.harness import OURS, Agreement, Goal, Workload, compare
-from bench.process import tail_of
-from bench.results import Progress, Result, Row, Settings
-from bench.spread import Spread
+from bench.harness import Agreement, Goal
+from bench.held import Held
 
-__all__ = ["BENCHMARKS", "Wide", "share_of_ceiling"]
+__all__ = ["BENCHMARKS"]
 
 ROWS, INPUTS, CLASSES = 1536, 1024, 1000
 
@@ -36,58 +32,18 @@ def synthetic() -> tuple[NDArray[np.float32], NDArray[Any]]:
     return x, (x @ draw.standard_normal((INPUTS, CLASSES), np.float32)).argmax(axis=1)
 
 
-@dataclass(frozen=True)
-class Wide(Workload):
-    """A workload that is also held against the ceiling."""
-
-    net: DenseNet
-    share: float
-
-    def measure(self, settings: Settings, progress: Progress) -> Result:
-        """The ceiling before and after, the contestants in between."""
-        row = Row("kedja of the ceiling", unit="%", goal=f"≥ {100 * self.share:g} %")
-        ceilings: list[float] = []
-        result = Result(self.id, self.title, [])
-        for measured in (False, True):
-            try:
-                progress(f"{self.id}: the ceiling of matrix products")
-                ceilings.append(matmul_rate(settings))
-            except subprocess.CalledProcessError as error:
-                row.note = tail_of(error.stderr)
-                row.status = "not installed" if "ModuleNotFoundError" in row.note else "failed"
-            if not measured:
-                result = compare(self, settings, progress)
-        ours = next((one for one in result.rows if one.contestant == OURS), None)
-        if row.status == "ok" and ours is not None and ours.time is not None:
-            share_of_ceiling(row, self.net, ours.time, max(ceilings), self.share)
-            result.rows.append(row)
-        return result
-
-
-def share_of_ceiling(row: Row, net: DenseNet, microseconds: Spread, ceiling: float, goal: float) -> None:
-    """Write into the row how much of the ceiling (flops per second) steps that take this long reach."""
-    step = net.flops / ceiling * 1e6
-    row.time = Spread(
-        median=100 * step / microseconds.median,
-        minimum=100 * step / microseconds.maximum,
-        maximum=100 * step / microseconds.minimum,
-        lower_quartile=100 * step / microseconds.upper_quartile,
-        upper_quartile=100 * step / microseconds.lower_quartile,
-        count=microseconds.count,
-    )
-    row.verdict = "pass" if row.time.median >= 100 * goal else "fail"
-    needed = row.time.median * net.flops_needed / net.flops
-    row.note = (
-        f"ceiling {ceiling / 1e9:.0f} GFLOP/s; without the gradient by the input, which nobody computes, {needed:.1f} %"
-    )
-    row.extra = {"ceiling_flops_per_second": ceiling, "model_flops": net.flops, "flops_needed": net.flops_needed}
-
-
-def _workload(rule: Literal["sgd", "adam"], name: str, rate: float, share: float) -> Wide:
+def _workload(rule: Literal["sgd", "adam"], name: str, rate: float, share: float) -> Held:
     net = DenseNet(
         (INPUTS, 4096, 4096, CLASSES), "relu", rule, rate, data=synthetic, batch=256, check_steps=4, judged=256, seed=5
     )
-    return Wide(
+
+    def noted(ceiling: float, reached: float) -> str:
+        without = f"{reached * net.flops_needed / net.flops:.1f} %"
+        return (
+            f"ceiling {ceiling / 1e9:.0f} GFLOP/s; without the gradient by the input, which nobody computes, {without}"
+        )
+
+    return Held(
         id=f"W5.{rule}",
         title=f"1024-4096-4096-1000, relu, cross-entropy, batch 256, {name}({rate:g}), 1,536 made rows",
         module=__name__,
@@ -102,7 +58,10 @@ def _workload(rule: Literal["sgd", "adam"], name: str, rate: float, share: float
         epochs=1,
         quick_epochs=1,
         warm_up_epochs=1,
-        net=net,
+        limit="ceiling",
+        amount=net.flops,
+        rate=matmul_rate,
+        noted=noted,
         share=share,
     )
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any
 
+from bench.answers import Answers
 from bench.harness import Trainer, Workload
-from bench.machine import busy_seconds
+from bench.machine import busy_seconds, version_of
 from bench.results import Settings
 
 __all__ = ["main", "restrict_cores"]
@@ -31,32 +30,30 @@ def main(arguments: list[str]) -> None:
     """Set up, report, then serve requests until stdin closes."""
     address, name = arguments[:2]
     settings = Settings(**json.loads(arguments[2])) if len(arguments) > 2 else Settings()
-    answers = _private_stdout()
+    answers = Answers()
     restrict_cores(settings.threads)
     module, _, workload_id = address.partition(":")
     workload: Workload = next(w for w in importlib.import_module(module).BENCHMARKS if w.id == workload_id)
     contestant = workload.contestants[name]
-    for package in contestant.requires:
-        if importlib.util.find_spec(package) is None:
-            _say(answers, {"missing": package})
-            return
+    if answers.misses(contestant.requires):
+        return
     start = time.perf_counter()
     trainer = contestant.build(settings)
     trainer.tune()
     trainer.train(workload.warm_up_epochs)
     ready = {
         "setup_seconds": time.perf_counter() - start,
-        "versions": {package: _version(package) for package in contestant.requires},
+        "versions": {p: version_of(DISTRIBUTIONS.get(p, p)) or "source checkout" for p in contestant.requires},
         "describe": trainer.describe(),
     }
-    _say(answers, ready)
+    answers.say(ready)
     epochs = workload.epochs_for(name, settings)
     for line in sys.stdin:
         request = json.loads(line)["do"]
         if request == "check":
-            _say(answers, {"value": workload.agreement.value(trainer)})
+            answers.say({"value": workload.agreement.value(trainer)})
         elif request == "run":
-            _say(answers, _timed(workload, trainer, epochs))
+            answers.say(_timed(workload, trainer, epochs))
         else:
             raise ValueError(f"a worker can 'check' or 'run', not {request!r}")
 
@@ -73,29 +70,10 @@ def _timed(workload: Workload, trainer: Trainer, epochs: int) -> dict[str, Any]:
     return {"seconds": seconds, "steps": steps, "loss": workload.loss(trainer.weights()), "others": others}
 
 
-def _private_stdout() -> TextIO:
-    """Keep stdout for answers and send whatever libraries print to stderr, C code's output too."""
-    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return private
-
-
 def restrict_cores(threads: int) -> None:
     """XLA sizes its thread pool by the cores it may use; without this it would get more threads than the others."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
-def _say(stream: TextIO, answer: dict[str, Any]) -> None:
-    stream.write(json.dumps(answer) + "\n")
-    stream.flush()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(DISTRIBUTIONS.get(package, package))
-    except importlib.metadata.PackageNotFoundError:
-        return "source checkout"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Draw the pictures of the documentation with kedja's own numbers: python docs/pictures.py [folder]."""
+"""Draw the pictures of the documentation with kedja's own numbers: python docs/pictures.py [folder [plot …]]."""
 
 import csv
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -258,16 +259,19 @@ def heat_map() -> Any:
     return kj.explain.heatmap(net, test.x[test.y == 7][0], method=methods)
 
 
-def main(folder: Path) -> None:
-    """Write every picture into the folder."""
+def main(folder: Path, plots: Sequence[str] = ()) -> None:
+    """Write every picture into the folder, or those of the plots below that are named."""
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         for draw in (graph, xor, densities, matrix, shift, filters, overfitting, regularisation):
-            draw().savefig(folder / f"{draw.__name__}.svg", metadata={"Date": None})
+            if not plots or draw.__name__ in plots:
+                draw().savefig(folder / f"{draw.__name__}.svg", metadata={"Date": None})
+        if plots:
+            return
         for name, picture in seeing().items():
             picture.save(folder / f"{name}.svg")
         heat_map().save(folder / "heatmap-digit.svg")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "pictures")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "pictures", sys.argv[2:])

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,15 @@ def level(module: str) -> int:
     return ROOMS.index(room) if room in ROOMS else len(ROOMS)
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All of a file's syntax."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Every module a file imports, at its top or inside functions; names imported from a package count as modules."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -88,10 +95,9 @@ def test_jax_is_imported_by_the_xla_engine_alone(path):
 @pytest.mark.parametrize("path", FILES, ids=dotted)
 def test_jax_differentiates_nothing(path):
     """jax.grad and its relatives never appear: differentiation is what this project is for."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     used = {
         f"{node.value.id}.{node.attr}"
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id in ("jax", "ad", "lax")
@@ -103,9 +109,8 @@ def test_jax_differentiates_nothing(path):
 @pytest.mark.parametrize("path", FILES, ids=dotted)
 def test_nothing_is_pickled_or_evaluated(path):
     """No pickle, eval, exec, or bare except."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    bare = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.type is None]
+    called = {n.func.id for n in nodes(path) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    bare = [n.lineno for n in nodes(path) if isinstance(n, ast.ExceptHandler) and n.type is None]
     assert not called & {"eval", "exec"} and not bare and not {"pickle", "dill", "shelve"} & set(imports(path))
 
 

@@ -5,39 +5,25 @@ GPU memory, compiled programs and allocators are then the contestant's alone. En
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
-import importlib.metadata
-import importlib.util
 import json
 import os
-import queue
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from bench.answers import Answers
 from bench.device.contestant import CONTESTANTS, Task
-from bench.process import ROOT, tail_of
+from bench.machine import version_of
+from bench.process import Asked
 
-__all__ = ["Child", "Died", "Missing", "serve"]
+__all__ = ["Child", "serve"]
 
 COMMAND = Path(__file__).resolve().parent.parent / "gpu.py"
 NO_GPU = "no GPU: {} sees only the CPU. To try the benchmark out without one: --device cpu --tiny"
-
-
-class Died(RuntimeError):
-    """A contestant ended, failed or took too long; the text ends with what it last wrote."""
-
-
-class Missing(RuntimeError):
-    """A package the contestant needs is not installed, or the device is not there."""
 
 
 def environment(task: Task) -> dict[str, str]:
@@ -52,106 +38,38 @@ def environment(task: Task) -> dict[str, str]:
     return found | ({"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} if task.device == "cpu" else {})
 
 
-class Child:
-    """The parent's end. Every wait has a limit."""
+class Child(Asked):
+    """The parent's end; `limit` is how long the next answer may take."""
 
     def __init__(self, task: Task, limit: float) -> None:
-        self.task = task
-        self._stderr = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, str(COMMAND), "--contestant-of", json.dumps(asdict(task))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8", cwd=ROOT,
-            env=environment(task),
-        )  # fmt: skip
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self.limit = limit
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        arguments = [str(COMMAND), "--contestant-of", json.dumps(asdict(task))]
+        super().__init__(task.contestant, arguments, environment(task))
+        self.task, self.limit = task, limit
 
     def ready(self) -> dict[str, Any]:
         """Wait for imports, data and the model."""
-        return self._answer()
+        return self._answer(max(1.0, self.limit))
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """Ask for one piece of work and wait for it."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise Died(self._obituary("ended before it was asked")) from error
-        return self._answer()
-
-    def close(self) -> None:
-        """Closing its input asks politely; then it is killed."""
-        if self._stderr.closed:
-            return
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._stderr.close()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as pipe:
-            for line in pipe:
-                self._lines.put(line)
-        self._lines.put(None)
-
-    def _answer(self) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=max(1.0, self.limit))
-        except queue.Empty:
-            self._process.kill()
-            self._process.wait()
-            raise Died(self._obituary(f"gave no answer in {self.limit:.0f} s")) from None
-        if line is None:
-            raise Died(self._obituary(f"ended with status {self._process.wait()}"))
-        answer: dict[str, Any] = json.loads(line)
-        if "missing" in answer:
-            raise Missing(answer["missing"])
-        return answer
-
-    def _obituary(self, what: str) -> str:
-        self._stderr.flush()
-        self._stderr.seek(0)
-        return f"{self.task.contestant} {what}\n{tail_of(self._stderr.read())}".strip()
+        return self._asked({"do": do, **more}, max(1.0, self.limit))
 
 
 # --- the contestant's end ---------------------------------------------------------------------------------------------
 def serve(task: Task) -> None:
     """Set up, say so, then do what each line asks for."""
-    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever libraries print goes to stderr
-
-    def say(answer: dict[str, Any]) -> None:
-        private.write(json.dumps(answer) + "\n")
-        private.flush()
-
+    answers = Answers()
+    say = answers.say
     module, packages, _, _ = CONTESTANTS[task.contestant]
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            say({"missing": f"needs {package}"})
-            return
+    if answers.misses(packages):
+        return
     began = time.perf_counter()
     contestant = importlib.import_module(module).make(task)
     platform, name = contestant.device()
     if platform == "cpu" and task.device != "cpu":
         say({"missing": NO_GPU.format(packages[0])})
         return
-    versions = {package: importlib.metadata.version(package) for package in packages}
+    versions = {package: version_of(package) for package in packages}
     say({"setup_seconds": time.perf_counter() - began, "platform": platform, "device": name, "versions": versions})
     for line in sys.stdin:
         request = json.loads(line)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.device.nets import NETS, TINY, Net
 
-__all__ = ["CONTESTANTS", "PRECISIONS", "Contestant", "Task", "Timing"]
+__all__ = ["CONTESTANTS", "PRECISIONS", "Contestant", "Task", "Timing", "fastest", "timed"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
 
@@ -47,6 +50,32 @@ class Timing:
     seconds: float
     call: float
     steps: int
+
+
+def timed(run: Callable[[], Sequence[Any]], wait: Callable[[], object], steps: int) -> tuple[Timing, list[float]]:
+    """How long `run` takes until all is done, and the mean of each pair of the losses it gives."""
+    wait()
+    began = time.perf_counter()
+    losses = run()
+    wait()
+    seconds = time.perf_counter() - began
+    each = [float(loss) for loss in losses]
+    return Timing(seconds, seconds, steps), [sum(each[i : i + 2]) / 2 for i in range(0, steps, 2)]
+
+
+def fastest(call: Callable[[], object], wait: Callable[[], object]) -> float:
+    """Seconds of one call: the best of three times ten, after three that warm up."""
+    for _ in range(3):
+        call()
+    best, count = math.inf, 10
+    for _ in range(3):
+        wait()
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        wait()
+        best = min(best, (time.perf_counter() - began) / count)
+    return best
 
 
 class Contestant(ABC):

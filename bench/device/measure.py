@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bench.device.child import Child, Died, Missing
+from bench.device.child import Child
 from bench.device.contestant import CONTESTANTS, Task
 from bench.device.peaks import data_sheet
+from bench.harness import OURS, turns
+from bench.process import WorkerDied, WorkerMissing
 from bench.spread import Spread
 
 __all__ = ["Deadline", "Figures", "Row", "measure"]
 
-OURS = "kedja"
 CHECKED_STEPS = 6
 # Of the mean losses of pairs of steps, as parts of the first one: other orders of sums, and in bf16 other places of
 # rounding. The rates of the networks are small, so that a difference does not grow from step to step.
@@ -132,26 +133,39 @@ def measure(
                 continue
             with peer:
                 theirs: list[float] = []
+
+                def our_turn(row: Row | None = our_row, child: Child | None = ours) -> float | None:
+                    """Seconds a step, or None from where ours failed."""
+                    if child is None or row is None or row.status != "ok":
+                        return None
+                    try:
+                        return _seconds(child, row, task.steps, deadline)
+                    except WorkerDied as death:
+                        row.status, row.note = "failed", str(death)
+                        return None
+
+                def their_turn(row: Row = row, child: Child = peer) -> float:
+                    return _seconds(child, row, task.steps, deadline)
+
                 try:
-                    for turn in range(repeats):
-                        if deadline.left() <= 0 and theirs:
-                            break
-                        ours, pair = _round(turn, ours, our_row, peer, row, task.steps, deadline)
+                    for pair in turns(repeats, our_turn, their_turn):
                         theirs.append(pair[1])
                         if pair[0] is not None:
                             mine.append(pair[0])
                             row.ratios.append(pair[1] / pair[0])
+                        if deadline.left() <= 0:
+                            break
                     _leave(peer, row, found, deadline)
-                except Died as death:
+                except WorkerDied as death:
                     row.status, row.note = "failed", str(death)
                 row.step = Spread.of(theirs) if theirs else None
                 row.ratio = Spread.of(row.ratios) if row.ratios else None
-        if ours is not None and our_row is not None:
+        if ours is not None and our_row is not None and our_row.status == "ok":
             try:
                 while len(mine) < repeats and (not mine or (len(names) == 1 and deadline.left() > 0)):
                     mine.append(_seconds(ours, our_row, task.steps, deadline))
                 _leave(ours, our_row, found, deadline)
-            except Died as death:
+            except WorkerDied as death:
                 our_row.status, our_row.note = "failed", str(death)
     finally:
         if ours is not None:
@@ -177,30 +191,14 @@ def _enter(task: Task, found: Figures, deadline: Deadline) -> tuple[Child | None
         child.limit = deadline.limit()
         row.losses = child.ask("check", steps=CHECKED_STEPS)["losses"]
         child.ask("run", steps=2)
-    except Missing as missing:
+    except WorkerMissing as missing:
         row.status, row.note = "not installed", str(missing)
-    except Died as death:
+    except WorkerDied as death:
         row.status, row.note = "failed", str(death)
     else:
         return child, row
     child.close()
     return None, row
-
-
-def _round(
-    turn: int, ours: Child | None, our_row: Row | None, peer: Child, row: Row, steps: int, deadline: Deadline
-) -> tuple[Child | None, tuple[float | None, float]]:
-    """Both once, the order flipping from round to round; without ours from where ours failed."""
-    mine: float | None = None
-    theirs = _seconds(peer, row, steps, deadline) if turn % 2 else None
-    if ours is not None and our_row is not None:
-        try:
-            mine = _seconds(ours, our_row, steps, deadline)
-        except Died as death:
-            our_row.status, our_row.note = "failed", str(death)
-            ours.close()
-            ours = None
-    return ours, (mine, _seconds(peer, row, steps, deadline) if theirs is None else theirs)
 
 
 def _seconds(child: Child, row: Row, steps: int, deadline: Deadline) -> float:

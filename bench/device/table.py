@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from bench.device.measure import TOLERANCE, Figures, Row
 from bench.device.peaks import data_sheet
+from bench.report import columns, json_of, markdown_table
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
@@ -20,8 +19,7 @@ HEADER = (
 
 def as_json(about: dict[str, Any], results: Sequence[Figures]) -> str:
     """One document; figures that are not finite become null."""
-    document = {"format": 1, **about, "results": [found.to_dict() for found in results]}
-    return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_of({"format": 1, **about, "results": [found.to_dict() for found in results]})
 
 
 def as_markdown(about: dict[str, Any], results: Sequence[Figures]) -> str:
@@ -41,17 +39,14 @@ def as_markdown(about: dict[str, Any], results: Sequence[Figures]) -> str:
         lines += ["", "**Tiny networks, to try the benchmark out: these figures say nothing about speed.**"]
     for found in results:
         lines += ["", f"## {_heading(found)}", "", _peaks(found), ""]
-        lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(found, row)) + " |" for row in found.rows]
+        lines += markdown_table(HEADER, (_cells(found, row) for row in found.rows))
     return "\n".join(lines) + "\n"
 
 
 def as_text(found: Figures) -> str:
     """One table for a terminal; notes stand beneath."""
-    table = [HEADER[:-1], *(_cells(found, row)[:-1] for row in found.rows)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADER) - 1)]
     lines = [f"\n{_heading(found)}", _peaks(found)]
-    lines += ["  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
+    lines += columns([HEADER[:-1], *(_cells(found, row)[:-1] for row in found.rows)])
     return "\n".join(lines + [f"  {row.contestant}: {row.note}" for row in found.rows if row.note])
 
 
@@ -102,15 +97,3 @@ def _note(row: Row) -> str:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", "<br>")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

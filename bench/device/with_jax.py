@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bench.device.contestant import Contestant, Task, Timing
+from bench.device.contestant import Contestant, Task, Timing, fastest, timed
 from bench.device.nets import Conv, Dense, Flatten, Layer, Mean, Norm, Pool, Relu, Residual
 
 __all__ = ["JaxContestant", "make", "wait"]
@@ -35,17 +34,12 @@ class JaxContestant(Contestant):
         dtype = jnp.bfloat16 if self.task.precision == "bf16" else jnp.float32
         a, b = (jax.random.normal(jax.random.key(i), (n, n), dtype) for i in (0, 1))
         multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=LAX[self.task.precision]))
-        for _ in range(3):
-            found = multiply(a, b)
-        found.block_until_ready()
-        best, count = np.inf, 10
-        for _ in range(3):
-            began = time.perf_counter()
-            for _ in range(count):
-                found = multiply(a, b)
-            found.block_until_ready()
-            best = min(best, (time.perf_counter() - began) / count)
-        return 2 * n**3 / best
+        made: list[Any] = [None]
+
+        def call() -> None:
+            made[0] = multiply(a, b)
+
+        return 2 * n**3 / fastest(call, lambda: wait(made[0]))
 
     def memory(self) -> int | None:
         told = self.here.memory_stats()
@@ -76,16 +70,14 @@ class HandWritten(JaxContestant):
         self.state: Any = (weights, [jnp.zeros_like(w) for w in weights], statistics)
 
     def train(self, steps: int) -> tuple[Timing, list[float]]:
-        losses = []
-        wait((self.state, self.batches))
-        began = time.perf_counter()
-        for i in range(steps):
-            self.state, loss = self.step(self.state, *self.batches[i % 2])
-            losses.append(loss)
-        wait((self.state, loss))
-        seconds = time.perf_counter() - began
-        each = [float(loss) for loss in losses]
-        return Timing(seconds, seconds, steps), [sum(each[i : i + 2]) / 2 for i in range(0, steps, 2)]
+        def run() -> list[Any]:
+            losses = []
+            for i in range(steps):
+                self.state, loss = self.step(self.state, *self.batches[i % 2])
+                losses.append(loss)
+            return losses
+
+        return timed(run, lambda: wait((self.state, self.batches)), steps)
 
     def _step(self, state: Any, x: Any, y: Any) -> Any:
         weights, momenta, statistics = state

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
 from torch import nn
 
-from bench.device.contestant import Contestant, Task, Timing
+from bench.device.contestant import Contestant, Task, Timing, fastest, timed
 from bench.device.nets import Conv, Dense, Flatten, Layer, Mean, Norm, Pool, Relu, Residual, Shape, after
 
 __all__ = ["make"]
@@ -81,35 +80,23 @@ class Torch(Contestant):
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=self.task.net.rate, momentum=0.9, fused=True)
 
     def train(self, steps: int) -> tuple[Timing, list[float]]:
-        losses = []
-        self._wait()
-        began = time.perf_counter()
-        for i in range(steps):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(*self.batches[i % 2])
-            loss.backward()
-            self.optimizer.step()
-            losses.append(loss.detach().clone())
-        self._wait()
-        seconds = time.perf_counter() - began
-        each = [float(loss) for loss in losses]
-        return Timing(seconds, seconds, steps), [sum(each[i : i + 2]) / 2 for i in range(0, steps, 2)]
+        def run() -> list[Any]:
+            losses = []
+            for i in range(steps):
+                self.optimizer.zero_grad(set_to_none=True)
+                loss = self.loss(*self.batches[i % 2])
+                loss.backward()
+                self.optimizer.step()
+                losses.append(loss.detach().clone())
+            return losses
+
+        return timed(run, self._wait, steps)
 
     def ceiling(self, n: int) -> float:
         dtype = torch.bfloat16 if self.task.precision == "bf16" else torch.float32
         a, b = (torch.randn(n, n, device=self.where, dtype=dtype) for _ in range(2))
         found = torch.empty_like(a)
-        for _ in range(3):
-            torch.matmul(a, b, out=found)
-        best, count = float("inf"), 10
-        for _ in range(3):
-            self._wait()
-            began = time.perf_counter()
-            for _ in range(count):
-                torch.matmul(a, b, out=found)
-            self._wait()
-            best = min(best, (time.perf_counter() - began) / count)
-        return 2 * n**3 / best
+        return 2 * n**3 / fastest(lambda: torch.matmul(a, b, out=found), self._wait)
 
     def memory(self) -> int | None:
         return int(torch.cuda.max_memory_allocated()) if self.cuda else None

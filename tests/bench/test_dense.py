@@ -3,11 +3,12 @@
 import importlib
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
-from bench import ceiling, w5_wide
+from bench import bandwidth, ceiling, w5_wide
 from bench.dense import DenseNet
 from bench.dense_contestants import contestants
 from bench.results import Row, Settings
@@ -55,6 +56,13 @@ def test_the_judge_is_pytorchs_loss(net, activation):
     assert net.loss([w.numpy() for w in weights]) == pytest.approx(float(expected), rel=1e-12)
 
 
+@cache
+def our_loss(rule):
+    """What kedja comes to."""
+    net = NETS[rule]
+    return net.check(contestants(net, shown=(), optional=())["kedja"].build(Settings()))
+
+
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("rule", ["adam", *(pytest.param(r, marks=pytest.mark.long) for r in NETS if r != "adam")])
 def test_contestants_train_to_the_same_loss(rule, name):
@@ -65,8 +73,7 @@ def test_contestants_train_to_the_same_loss(rule, name):
         pytest.importorskip(package)
     if name == "keras_torch" and importlib.import_module("keras").backend.backend() != "torch":
         pytest.skip("Keras computes with something else in this process")
-    ours, peer = (known[one].build(Settings()) for one in ("kedja", name))
-    expected = net.check(ours)
+    peer, expected = known[name].build(Settings()), our_loss(rule)
     assert expected != pytest.approx(net.loss([w.astype(np.float64) for w in net.start()]), rel=1e-3)
     assert net.check(peer) == pytest.approx(expected, rel=1e-3)
     assert peer.train(2) == 2 * ROWS // net.batch
@@ -89,14 +96,23 @@ def test_flops_are_counted_from_the_shapes():
 
 def test_share_of_the_ceiling():
     """Steps at half of the best rate are 50 %; the slowest step is the smallest share."""
-    net = w5_wide.BENCHMARKS[0].net
-    step = net.flops / 400e9 * 1e6
+    held = replace(w5_wide.BENCHMARKS[0], amount=8e9, share=0.5)
+    step = 8e9 / 400e9 * 1e6
     row = Row("share", unit="%")
-    w5_wide.share_of_ceiling(row, net, Spread.of([2 * step, 2 * step, 4 * step]), 400e9, goal=0.5)
+    held.hold(row, Spread.of([2 * step, 2 * step, 4 * step]), 400e9)
     assert (row.time.median, row.time.minimum, row.time.maximum) == pytest.approx((50, 25, 50))
     assert row.verdict == "pass"
-    w5_wide.share_of_ceiling(row, net, Spread.of([2.1 * step]), 400e9, goal=0.5)
+    held.hold(row, Spread.of([2.1 * step]), 400e9)
     assert row.verdict == "fail"
+
+
+def test_traffic_of_a_step():
+    """4096² weights and 4096 biases of four bytes: thrice for SGD, seven times for Adam; without a goal no verdict."""
+    sgd, adam = bandwidth.BENCHMARKS
+    assert (sgd.amount, adam.amount) == (4 * 3 * (4096**2 + 4096), 4 * 7 * (4096**2 + 4096))
+    row = Row("share", unit="%")
+    sgd.hold(row, Spread.of([2 * sgd.amount / 50e9 * 1e6]), 50e9)
+    assert row.time.median == pytest.approx(50) and row.verdict == ""
 
 
 def test_every_library_says_its_rates(monkeypatch, capsys):
@@ -116,3 +132,4 @@ def test_the_ceiling_is_the_best_product(monkeypatch):
     """In flops per second, over all shapes and rounds; the copy has another unit and does not count."""
     monkeypatch.setattr(ceiling, "measured", lambda *_: {"a": [1.0, 3.0], "b": [2.0], "copy": [9.0]})
     assert ceiling.matmul_rate(Settings()) == 3e9
+    assert ceiling.copy_rate(Settings()) == 9e9

@@ -11,12 +11,13 @@ import pytest
 import kedja as kj
 from bench import gpu
 from bench.device import measure
-from bench.device.child import Child, Died, environment
+from bench.device.child import Child, environment
 from bench.device.contestant import CONTESTANTS, Task
 from bench.device.measure import Deadline, Figures, Row
 from bench.device.nets import NETS, TINY, Residual
 from bench.device.peaks import data_sheet
 from bench.device.table import as_json, as_markdown, as_text
+from bench.process import WorkerDied
 from bench.spread import Spread
 
 COMMAND = Path(gpu.__file__)
@@ -111,17 +112,21 @@ def test_contestants_compute_the_same(workload, precision):
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
-def test_the_command_measures_every_contestant(tmp_path):
+@pytest.mark.parametrize(
+    "names", [["kedja", "jax"], pytest.param(["kedja", "jax", "torch_compile"], marks=pytest.mark.long)], ids=len
+)
+def test_the_command_measures_every_contestant(tmp_path, names):
     """One process each; times, shares, ratios and agreement stand in the JSON and in the page."""
+    asked = ["--contestants", ",".join(names)] if len(names) < 3 else []
     done = run(
         "--device", "cpu", "--tiny", "--workloads", "mlp", "--precision", "bf16", "--steps", "2", "--repeats", "2",
-        "--json", str(tmp_path / "g.json"), "--markdown", str(tmp_path / "g.md"),
+        *asked, "--json", str(tmp_path / "g.json"), "--markdown", str(tmp_path / "g.md"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "g.json").read_text())
     (result,) = document["results"]
     rows = {row["contestant"]: row for row in result["rows"]}
-    assert list(rows) == ["kedja", "jax", "torch_compile"] and result["device"] == "cpu"
+    assert list(rows) == names and result["device"] == "cpu"
     for name, row in rows.items():
         assert row["status"] == "ok" and row["agrees"] and row["step"]["count"] >= 2
         assert row["tflops"] == pytest.approx(result["flops_per_step"] / row["step"]["median"] / 1e12)
@@ -129,6 +134,17 @@ def test_the_command_measures_every_contestant(tmp_path):
         assert row["of_data_sheet"] is None and row["compile_seconds"] >= 0
         assert name in (tmp_path / "g.md").read_text() and name in done.stdout
     assert len(rows["jax"]["ratios"]) == 2 and "Tiny networks" in (tmp_path / "g.md").read_text()
+
+
+def test_the_command_needs_little():
+    """Before a contestant is built, NumPy, which JAX brings, is all that is loaded beside the standard library."""
+    code = (
+        "import sys; before = set(sys.modules); import bench.gpu; "
+        "print(*sorted({m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    root = COMMAND.parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.stdout.split() == ["bench", "numpy"], done.stderr
 
 
 def test_without_a_gpu_it_says_so(tmp_path):
@@ -161,7 +177,7 @@ def test_a_contestant_that_dies_leaves_its_last_words():
     task = Task("jax", "mlp", "float32", 4, 2, tiny=True, device="cpu")
     with Child(task, 100) as child:
         child.ready()
-        with pytest.raises(Died, match="jax ended with status 1(.|\n)*ValueError: a contestant can do"):
+        with pytest.raises(WorkerDied, match="jax ended with status 1(.|\n)*ValueError: a contestant can do"):
             child.ask("sing")
 
 

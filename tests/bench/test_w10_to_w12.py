@@ -67,7 +67,7 @@ def test_the_graph_has_as_many_nodes_as_it_says():
 def fake_process(seconds, failing=()):
     """Processes that take known times, or fail with known words."""
 
-    def process(name, settings, cache):
+    def process(what, name, settings, cache):
         if name in failing:
             raise subprocess.CalledProcessError(1, name, stderr=failing[name])
         caches.append((name, cache.name))
@@ -82,7 +82,7 @@ def test_start_is_judged_by_limits_and_by_a_ratio(monkeypatch):
     """Ours by seconds, PyTorch by the ratio to our slower start."""
     times = {"kedja": 1.4, "kedja_warm": 1.0, "torch_eager": 1.3, "jax_loop": 2.8}
     monkeypatch.setattr(w12_start, "_process", fake_process(times))
-    rows = {row.contestant: row for row in w12_start.ColdStart().measure(Settings(repeats=2), lambda text: None).rows}
+    rows = {row.contestant: row for row in w12_start.BENCHMARKS[0].measure(Settings(repeats=2), lambda text: None).rows}
     assert [rows[name].verdict for name in times] == ["pass", "fail", "fail", ""]
     assert rows["jax_loop"].ratio.median == pytest.approx(2.0)
     assert (rows["kedja"].goal, rows["torch_eager"].goal) == ("≤ 1.5 s", "≥ 1×")
@@ -92,7 +92,7 @@ def test_every_first_start_has_an_empty_cache(monkeypatch):
     """A folder of its own each round; the warm one keeps its folder."""
     fake = fake_process({"kedja": 1.0, "kedja_warm": 0.5})
     monkeypatch.setattr(w12_start, "_process", fake)
-    w12_start.ColdStart().measure(Settings(repeats=2, contestants=("kedja", "kedja_warm")), lambda text: None)
+    w12_start.BENCHMARKS[0].measure(Settings(repeats=2, contestants=("kedja", "kedja_warm")), lambda text: None)
     cold, warm = ([folder for name, folder in fake.caches if name == who] for who in ("kedja", "kedja_warm"))
     assert len(cold) == len(set(cold)) == 3
     assert len(warm) == 3
@@ -103,7 +103,7 @@ def test_a_start_that_fails_is_reported(monkeypatch):
     """Ours failing is a missed goal; a package that is missing is none."""
     failing = {"kedja": "Traceback\nValueError: broken", "torch_eager": "ModuleNotFoundError: No module named 'torch'"}
     monkeypatch.setattr(w12_start, "_process", fake_process({"kedja_warm": 0.5, "jax_loop": 1.0}, failing))
-    rows = {row.contestant: row for row in w12_start.ColdStart().measure(Settings(repeats=1), lambda text: None).rows}
+    rows = {row.contestant: row for row in w12_start.BENCHMARKS[0].measure(Settings(repeats=1), lambda text: None).rows}
     assert (rows["kedja"].status, rows["kedja"].verdict) == ("failed", "fail")
     assert "broken" in rows["kedja"].note
     assert (rows["torch_eager"].status, rows["torch_eager"].verdict) == ("not installed", "")

@@ -119,8 +119,15 @@ def test_classes_of_text(tmp_path, flowers):
     assert "aster" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy", "binary_cross_entropy", "sse"])
-@pytest.mark.parametrize("data", ["iris", "xor_cloud"])
+@pytest.mark.parametrize(
+    ("data", "loss"),
+    [
+        ("iris", "cross_entropy"), ("iris", "mse"), ("xor_cloud", "binary_cross_entropy"), ("xor_cloud", "sse"),
+        *(pytest.param(*pair, marks=pytest.mark.long) for pair in (
+            ("iris", "binary_cross_entropy"), ("iris", "sse"), ("xor_cloud", "cross_entropy"), ("xor_cloud", "mse"),
+        )),
+    ],
+)  # fmt: skip
 def test_every_loss_trains_a_classifier(tmp_path, loss, data):
     """Each loss gets the output layer and the targets it needs, for two classes and for three."""
     assert train(tmp_path / "run", data, "--loss", loss, "--epochs", 60, "--seed", 0, "--learning-rate", 0.03) == 0

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CATALOGUE = ROOT / "docs" / "catalogue"
 LANGUAGES = {"bash", "console", "csv", "powershell", "python", "text"}
+LONG = {"augmentation", "ensembles", "nonlinear", "regularisation", "sequences"}  # their examples train longest
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # What pages may tell people to run, besides `kedja`: nothing here is run by a test.
 FOR_PEOPLE = [
@@ -138,7 +139,9 @@ def compare(block: Block, got: str) -> None:
         pytest.fail(f"{block.place}\n{checker.output_difference(example, got, FLAGS)}", pytrace=False)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.long] * (p.stem in LONG)) for p in PAGES], ids=name
+)
 def test_examples_run_and_print_what_the_page_says(page, tmp_path, monkeypatch):
     """Every block of the page, in order, does what the page shows."""
     monkeypatch.chdir(tmp_path)
@@ -232,10 +235,12 @@ def test_every_page_is_in_the_navigation():
     assert sorted(listed) == sorted([*made, *(p.relative_to(ROOT / "docs").as_posix() for p in PAGES[2:])])
 
 
-def test_pictures_are_made_by_their_script(tmp_path):
-    """docs/pictures.py draws every picture the pages show, each below 60 KB."""
-    done = subprocess.run([sys.executable, ROOT / "docs" / "pictures.py", tmp_path], capture_output=True, text=True)
+@pytest.mark.parametrize("names", [["graph", "matrix"], pytest.param([], marks=pytest.mark.long)], ids=["two", "all"])
+def test_pictures_are_made_by_their_script(tmp_path, names):
+    """docs/pictures.py draws every picture the pages show, or those it is asked for, each below 60 KB."""
+    script = ROOT / "docs" / "pictures.py"
+    done = subprocess.run([sys.executable, script, tmp_path, *names], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     drawn = {p.name: p.stat().st_size for p in tmp_path.iterdir()}
     kept = {p.name for p in (ROOT / "docs" / "pictures").iterdir()}
-    assert set(drawn) == kept and max(drawn.values()) <= 60_000
+    assert set(drawn) == ({f"{n}.svg" for n in names} or kept) and max(drawn.values()) <= 60_000

@@ -270,18 +270,18 @@ def test_stable_in_float32_at_a_thousand(name, engine):
     """At ±1000 value and derivative are finite, and those of float64 to float32's rounding."""
     targets, last = EXTREME[name]
     between = {None: lambda v: v, "sigmoid": kj.sigmoid, "softmax": kj.softmax, "softplus": kj.softplus}
+    compiled = {}
+    for dtype in ("float32", "float64"):
+
+        def both(v, t=kj.tensor(targets, dtype=dtype)):  # noqa: B008
+            loss = kj.losses.get(name)(t, between[last](v))
+            return loss, kj.grad(loss, v)
+
+        compiled[dtype] = kj.compile(both, engine=engine)
     for z in ([[1000.0, -1000.0]], [[-1000.0, 1000.0]], [[0.0, 1e-6]], [[1000.0, 1000.0]]):
         if name == "poisson" and z[0][0] == -1000:
             continue  # an expectation of 0 for a count of 2 costs minus the logarithm of the type's smallest number
-        found = []
-        for dtype in ("float32", "float64"):
-            t = kj.tensor(targets, dtype=dtype)
-
-            def both(v, t=t):
-                loss = kj.losses.get(name)(t, between[last](v))
-                return loss, kj.grad(loss, v)
-
-            found.append([v.numpy() for v in kj.compile(both, engine=engine)(kj.tensor(z, dtype=dtype))])
+        found = [[v.numpy() for v in run(kj.tensor(z, dtype=dtype))] for dtype, run in compiled.items()]
         for single, double in zip(*found):
             assert np.isfinite(single).all() and single.dtype == "float32"
             np.testing.assert_allclose(single, double, rtol=2e-6, atol=1e-6)

@@ -98,6 +98,7 @@ def accuracy(make, voices, epochs, rate, masked=True, seeds=(0,)):
     return float(np.mean(found))
 
 
+@pytest.mark.long
 def test_a_gru_knows_a_voice_at_any_time(voices):
     """One seed: 95 % at least, where a perceptron with nineteen times as many weights stays below 90 %."""
     assert accuracy(lambda: reading(kj.nn.GRU(32), 58, 12, 9), voices, 25, 0.003) >= 0.95

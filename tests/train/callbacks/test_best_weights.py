@@ -1,6 +1,7 @@
 """EarlyStopping: the best weights come back whatever ends the run; being told late changes nothing."""
 
 import signal
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def fitted(callbacks, epochs=40, validation=JUDGE, engine="reference", batch_siz
     return net
 
 
+@cache
+def plain(epochs, engine):
+    """The network after so many epochs that nobody watched; it is only looked at."""
+    return fitted([], epochs=epochs, engine=engine)
+
+
 def blow_up(run):
     run.optimizer.learning_rate = 1e38
 
@@ -85,7 +92,7 @@ def test_the_best_weights_come_back(do, ended, engine):
     best_epoch, best = net.history.best("val_loss")
     assert best_epoch < 37
     assert net.evaluate(*JUDGE, engine=engine)["loss"] == pytest.approx(best, rel=1e-5)
-    until = fitted([], epochs=best_epoch, engine=engine)
+    until = plain(best_epoch, engine)
     memory = net._training.memory
     assert memory["optimizer.steps"].item() == 3 * best_epoch
     for path, variable in {**net.state, **memory}.items():
