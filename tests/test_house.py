@@ -33,17 +33,19 @@ FILES = sorted(SRC.rglob("*.py"))
 LENT = {
     "Tensor": {
         "kedja.ops": """
-            __abs__ __add__ __and__ __eq__ __floordiv__ __ge__ __gt__ __invert__ __le__ __lt__ __matmul__ __mod__
-            __mul__
-            __ne__ __neg__ __or__ __pow__ __radd__ __rand__ __rfloordiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__
-            __rsub__ __rtruediv__ __rxor__ __sub__ __truediv__ __xor__ T
+            __matmul__ __mod__ __pow__ __radd__ __rand__ __rfloordiv__ __rmatmul__ __rmod__ __rmul__ __ror__ __rpow__
+            __rsub__ __rtruediv__ __rxor__ T
+        """,
+        "kedja.ops.op": """
+            __abs__ __add__ __and__ __eq__ __floordiv__ __ge__ __gt__ __invert__ __le__ __lt__ __mul__ __ne__ __neg__
+            __or__ __sub__ __truediv__ __xor__
         """,
         "kedja.ops.indexing": "__getitem__",
         "kedja.ops.formula": "tex text",
         "kedja.ops.reductions": "argmax max mean min sum",
         "kedja.ops.shaping": "reshape transpose",
         "kedja.ops.elementwise": "astype",
-        "kedja.engines.reference": "__array__ __bool__ __float__ __index__ __int__ __repr__ item numpy tolist",
+        "kedja.engines.values": "__array__ __bool__ __float__ __index__ __int__ __repr__ item numpy tolist",
     },
     "Graph": {"kedja.engines.reference": "run"},
 }

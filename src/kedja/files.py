@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 from kedja.errors import StorageError
@@ -20,13 +18,14 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     Text is written as UTF-8. The content lies on the disk before the name changes, so a power cut cannot leave half.
     Raises StorageError, which is an OSError too.
 
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_whole(Path(folder) / "note.txt", "σ")
     ...     os.listdir(folder)
     ['note.txt']
     """
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    draft = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(draft, "wb") as file:
             file.write(content.encode("utf-8", errors="replace") if isinstance(content, str) else content)
@@ -55,4 +54,6 @@ def cache_folder() -> Path:
     try:
         return Path("~/.cache").expanduser() / "kedja"
     except RuntimeError:  # a user without a home, as in some containers
+        import tempfile  # brings half of the standard library along
+
         return Path(tempfile.gettempdir()) / "kedja-cache"

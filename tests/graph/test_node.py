@@ -183,8 +183,15 @@ def test_spellings_of_other_libraries_answer_with_ours(name):
 
 
 def test_unknown_attributes_are_attribute_errors():
-    """hasattr works."""
+    """hasattr works, for spellings of other libraries too."""
     assert not hasattr(kj.tensor(1.0), "nonsense")
+    assert not hasattr(kj.tensor(1.0), "detach")
+
+
+def test_spellings_of_other_libraries_are_not_listed():
+    """dir() names what a tensor has; a variable has a value."""
+    assert "detach" not in dir(kj.tensor(1.0)) and "numpy" in dir(kj.tensor(1.0))
+    assert "value" not in dir(kj.tensor(1.0)) and "value" in dir(kj.Parameter(1.0))
 
 
 def test_truth_of_many_numbers_is_refused():

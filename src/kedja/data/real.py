@@ -5,7 +5,6 @@ Every function gives a whole `Dataset`, features as measured except that pixels 
 
 from __future__ import annotations
 
-import gzip
 import io
 import zlib
 from pathlib import Path
@@ -197,6 +196,8 @@ def _table(
 
 
 def _mnist_table(content: bytes) -> NDArray[Any]:
+    import gzip
+
     if not (text := gzip.decompress(content)):
         raise ValueError("the file is empty")
     return np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)

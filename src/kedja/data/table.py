@@ -6,7 +6,6 @@ Rows are counted as a spreadsheet counts them: the header is row 1.
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import os
@@ -320,6 +319,8 @@ def _text(path: Path, skip: bool) -> str:
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
+            import gzip
+
             content = gzip.decompress(content)
         elif path.suffix == ".bz2":
             content = bz2.decompress(content)

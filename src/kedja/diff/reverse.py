@@ -61,7 +61,7 @@ def cotangents(
             received[node] = total  # a node used twice gets the sum (scope 2.8)
             if node.inputs and node not in edge:
                 needed = [x in flows for x in node.inputs]
-                messages = pulled(node, total, needed, rules)
+                messages = node.op.pull(node, total, needed) if rules is None else pulled(node, total, needed, rules)
                 for parent, message, wanted in zip(node.inputs, messages, needed, strict=True):
                     if wanted and message is not None:
                         if parent.dtype is not MANY and message.shape != parent.shape:
@@ -75,9 +75,9 @@ def cotangents(
     return received
 
 
-def pulled(node: Tensor, total: Any, needed: Sequence[bool], rules: Rules | None) -> Messages:
+def pulled(node: Tensor, total: Any, needed: Sequence[bool], rules: Rules) -> Messages:
     """What the op's rule, or the one that replaces it, sends to each input."""
-    if rules is None or node.op not in rules:
+    if node.op not in rules:
         messages: Messages = node.op.pull(node, total, needed)
         return messages
     answer = rules[node.op](node, total)

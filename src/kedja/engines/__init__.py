@@ -3,6 +3,7 @@
 from kedja.engines.choice import choose, get_engine
 from kedja.engines.compiled import compile
 from kedja.engines.engine import Engine, Program
-from kedja.engines.reference import ReferenceEngine, evaluate, run_graph
+from kedja.engines.reference import ReferenceEngine, run_graph
+from kedja.engines.values import evaluate
 
 __all__ = ["Engine", "Program", "ReferenceEngine", "choose", "compile", "evaluate", "get_engine", "run_graph"]

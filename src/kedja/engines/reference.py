@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from kedja.engines.engine import CompileReport, LoopResult, Observer, check_shapes, table_of
-from kedja.errors import DataError, GraphError, ShapeError
+from kedja.errors import DataError, GraphError
 from kedja.graph.dtypes import as_array
-from kedja.graph.node import CONSTANT, INPUT, Tensor, bind, by_serial
-from kedja.graph.recording import is_tracing
-from kedja.graph.scope import Source, caller
+from kedja.graph.node import CONSTANT, INPUT, Tensor, bind
 from kedja.graph.trace import Graph, without_gc
-from kedja.graph.variables import Epoch, Variable
+from kedja.graph.variables import Variable
 from kedja.ops.control import MANY, item
-from kedja.ops.formula import text
 
-__all__ = ["ReferenceEngine", "evaluate", "run_graph", "watch"]
+__all__ = ["ReferenceEngine", "run_graph", "watch"]
 
 Array = np.ndarray[Any, Any]
-TINY = 64  # numbers: a value of so many takes about as much memory as its node
-GROWN = 1000  # evaluations that each build on the one before: a graph that only grows
 
 
 class Plan:
@@ -135,11 +129,11 @@ def run_graph(
                     slots[s] = compute(*[slots[i] for i in sources], **attrs)
                     observe(plan.nodes[s], slots[s])
     except DataError as error:
-        raise _at_node(error, plan.nodes[s]) from None
+        raise at_node(error, plan.nodes[s]) from None
     return [slots[s] for s in plan.ends]
 
 
-def _at_node(error: DataError, node: Tensor) -> DataError:
+def at_node(error: DataError, node: Tensor) -> DataError:
     """A position out of range: say on which line of the user's the op was written."""
     return DataError(f"{node.op.name}: {error}" + (f"\n  at {node.source}" if node.source else ""))
 
@@ -149,101 +143,6 @@ def watch(graph: Graph, values: Sequence[Any], state: Sequence[Any] | None = Non
     seen: list[tuple[Tensor, Any]] = []
     run_graph(graph, values, state, lambda node, value: seen.append((node, value)))
     yield from seen
-
-
-def evaluate(node: Tensor) -> Array:
-    """The value of a node now, kept until a variable it depends on changes."""
-    if isinstance(node, Variable):
-        if is_tracing():
-            raise no_numbers_yet(node)
-        return node.value
-    if node.op is CONSTANT:
-        value: Array = node.attrs["value"]
-        return value
-    cache = node._cache
-    if cache is not None and (cache[0] == Epoch.now or all(v.version == k for v, k in cache[1])):
-        node._cache = (Epoch.now, *cache[1:])
-        kept: Array = cache[2]
-        return kept
-    with without_gc():
-        graph, values, generation = _unknown_part(node)
-        if is_tracing() and any(n.op is INPUT or isinstance(n, Variable) for n in graph.order):
-            raise no_numbers_yet(node)
-        array = np.asarray(_run_once(graph, values))
-    if array.dtype != node.dtype:
-        array = array.astype(node.dtype)
-    if array.flags.writeable:
-        array.flags.writeable = False
-    versions: dict[Variable, int] = {v: v.version for v in graph.variables}
-    for n in graph.inputs:
-        versions.update(dict(n._cache[1]))
-    node._cache = (Epoch.now, list(versions.items()), array, generation + 1)
-    if generation + 1 == GROWN:
-        warnings.warn(
-            f"this tensor builds on {GROWN} earlier evaluations: a graph that only grows, and memory with it. "
-            "In a training loop keep parameters in kj.Parameter and write w.assign(w - rate * gradient).",
-            stacklevel=4,
-        )
-    return array
-
-
-def no_numbers_yet(node: Tensor) -> GraphError:
-    """The error for asking a tensor's value while a function is traced."""
-    source = Source.of(caller())
-    return GraphError(
-        f"the value of {node.name or 'a tensor'} was asked for while its function is being traced: there are no "
-        "numbers yet. Use kj.where(condition, a, b) instead of if, and kj.scan instead of a loop that depends on "
-        "values." + (f"\n  at {source}" if source else "")
-    )
-
-
-def _unknown_part(node: Tensor) -> tuple[Graph, list[Array], int]:
-    """The graph from the nearest nodes above that have a valid value, these values, and how many evaluations deep."""
-    known: list[Tensor] = []
-    seen: set[Tensor] = {node}
-    stack = list(node.inputs)
-    now = Epoch.now
-    while stack:
-        n = stack.pop()
-        if n in seen:
-            continue
-        seen.add(n)
-        cache = n._cache
-        if cache is not None and (cache[0] == now or all(v.version == k for v, k in cache[1])):
-            known.append(n)
-        else:
-            stack.extend(n.inputs)
-    graph = Graph(known, [node], order=sorted(seen, key=by_serial))
-    return graph, [n._cache[2] for n in known], max((n._cache[3] for n in known), default=0)
-
-
-def _run_once(graph: Graph, given: list[Array]) -> Any:
-    """The value of the only output of a graph that is not run again.
-
-    Among tiny nodes, planning which value can be freed when would take longer than the run, and save little.
-    """
-    order = graph.order
-    if any((n.shape and n.size > TINY) or n.dtype.kind in "VO" for n in order):  # V is bfloat16, O a loop
-        return run_graph(graph, given)[0]
-    values: dict[Tensor, Any] = dict(zip(graph.inputs, given, strict=True))
-    try:
-        with np.errstate(all="ignore"):
-            for n in order:
-                op = n.op
-                if n.inputs:
-                    if n not in values:
-                        values[n] = op.compute(*[values[x] for x in n.inputs], **n.attrs)
-                elif op is CONSTANT:
-                    values[n] = n.attrs["value"]
-                elif isinstance(n, Variable):
-                    values[n] = n.value
-                elif n not in values:
-                    if op is INPUT:
-                        raise no_value(n)
-                    values[n] = op.compute(**n.attrs)
-    except DataError as error:
-        raise _at_node(error, n) from None
-    return values[graph.outputs[0]]
 
 
 class ReferenceProgram:
@@ -328,59 +227,10 @@ class ReferenceEngine:
         """Nothing is kept."""
 
 
-# --- what this room lends to tensors --------------------------------------------------------------------------------
-def _number(node: Tensor, kind: Callable[[Any], Any], word: str) -> Any:
-    if node.size != 1:
-        raise ShapeError(f"only a tensor of one element is a {word}; this one has shape {node.shape}")
-    return kind(evaluate(node).reshape(()))
-
-
-def _bool(node: Tensor) -> bool:
-    if node.size != 1:
-        raise ShapeError(
-            f"the truth of a tensor of shape {node.shape} is not one thing: use kj.all(x) or kj.any(x), "
-            "or kj.where(condition, a, b) to choose elementwise"
-        )
-    return bool(evaluate(node).reshape(()))
-
-
-def _index(node: Tensor) -> int:
-    if node.dtype.kind not in "iu":
-        raise TypeError(f"a {node.dtype.name} tensor is no position")
-    return int(_number(node, int, "number"))
-
-
-def _array(node: Tensor, dtype: Any = None, copy: bool | None = None) -> Array:
-    value = evaluate(node)
-    return np.array(value, dtype=dtype) if copy or (dtype is not None and dtype != value.dtype) else value
-
-
-def _repr(node: Tensor) -> str:
-    kind = type(node).__name__
-    name = f"{node.name}: " if node.name else ""
-    head = f"{kind}({name}{node.dtype.name}{list(node.shape)}"
-    try:
-        value = np.array2string(evaluate(node), precision=6, separator=", ", threshold=40, edgeitems=3)
-        value = value.replace("\n", "\n  ")
-    except GraphError:
-        value = "not computed: depends on inputs"
-    shown = "" if node.is_leaf else f",\n  = {_cut(text(node))}"
-    return f"{head},\n  {value}{shown})" if shown or "\n" in value else f"{head}, {value})"
-
-
-def _cut(formula: str, most: int = 400) -> str:
-    return formula if len(formula) <= most else formula[:most] + " …"
-
-
+# --- what this room lends to graphs ----------------------------------------------------------------------------------
 def _run(graph: Graph, values: Sequence[Any], observe: Observer | None = None) -> list[Array]:
     arrays = [as_array(v, t.dtype) for v, t in zip(values, graph.inputs, strict=True)]
     return [np.asarray(v) for v in run_graph(graph, arrays, None, observe)]
 
 
-bind(
-    Tensor,
-    numpy=evaluate, __array__=_array, __repr__=_repr, __bool__=_bool, __index__=_index,
-    __float__=lambda node: _number(node, float, "number"), __int__=lambda node: _number(node, int, "number"),
-    item=lambda node: _number(node, lambda a: a.item(), "number"), tolist=lambda node: evaluate(node).tolist(),
-)  # fmt: skip
 bind(Graph, run=_run)

@@ -6,6 +6,7 @@ Building a node computes nothing. Its shape and type are known at once, so mista
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 
 from kedja.errors import DTypeError
 from kedja.graph.dtypes import DType, as_array, as_dtype, is_float
-from kedja.graph.scope import Source, Where, caller, scoped
+from kedja.graph.scope import Source, Where, _now, caller, scoped
 from kedja.graph.shapes import Shape, as_shape, size
 
 __all__ = ["Tensor", "ancestors", "bind", "constant", "placeholder", "tensor"]
@@ -61,6 +62,21 @@ ELSEWHERE = {
     "dim": "kedja spells it .ndim.",
     "value": "a Tensor's value is .numpy(); only a Variable has .value.",
 }
+
+
+class _Elsewhere:
+    """An attribute that a tensor does not have, and what to use instead.
+
+    Not by `__getattr__`: a class that has one makes Python look up all its attributes the slow way.
+    """
+
+    __slots__ = ("advice",)
+
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        raise AttributeError(self.advice)
 
 
 class Tensor:
@@ -135,8 +151,8 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(ELSEWHERE.get(name, f"{type(self).__name__} has no attribute {name!r}"))
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in ELSEWHERE or hasattr(type(self), name)]
 
     if TYPE_CHECKING:  # lent by upper rooms, see BOUND; declared here so that type checkers know them
 
@@ -194,6 +210,31 @@ class Tensor:
         def T(self) -> Tensor: ...
 
 
+for _name, _advice in ELSEWHERE.items():
+    setattr(Tensor, _name, _Elsewhere(_advice))
+
+NO_ATTRS: dict[str, Any] = {}  # shared by all nodes whose op needs none; nobody writes into it
+_blank = object.__new__
+
+
+def made(op: Any, inputs: tuple[Tensor, ...], shape: Shape, dtype: DType, attrs: dict[str, Any] = NO_ATTRS) -> Tensor:
+    """`Tensor(op, inputs, attrs, shape, dtype)`, quicker: for ops that make thousands of nodes of single numbers.
+
+    The one who calls is a function of kedja, called with what a user wrote.
+    """
+    node = _blank(Tensor)
+    node.op = op
+    node.inputs = inputs
+    node.attrs = attrs
+    node.shape = shape
+    node.dtype = dtype
+    node.name = None
+    node.serial = _next_serial()
+    node.where = _now.where or caller(3)
+    node._cache = None
+    return node
+
+
 def bind(cls: type, **methods: Any) -> None:
     """Lend methods of an upper room to a class of a lower one, and write down where they come from."""
     for name, method in methods.items():
@@ -244,6 +285,20 @@ def constant(array: Array, name: str | None = None, literal: bool = False) -> Te
     array.flags.writeable = False
     attrs = {"value": array, "literal": True} if literal else {"value": array}
     return Tensor(CONSTANT, (), attrs, array.shape, array.dtype, name)
+
+
+@lru_cache(maxsize=256)
+def _kept(value: float, dtype: DType) -> dict[str, Any]:
+    array = np.array(value, dtype)
+    array.flags.writeable = False
+    return {"value": array, "literal": True}
+
+
+def number(value: float, dtype: DType) -> Tensor:
+    """A literal of a floating-point type; the arrays of small numbers are shared by all their nodes."""
+    if 0 < value < 1000 or -1000 < value < 0:  # not 0: it equals −0
+        return made(CONSTANT, (), (), dtype, _kept(value, dtype))
+    return constant(np.array(value, dtype), literal=True)
 
 
 def is_literal(node: Tensor) -> bool:

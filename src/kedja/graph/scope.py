@@ -48,11 +48,15 @@ class _Now(local):
 _now = _Now()
 
 
-def caller() -> Where | None:
-    """The first frame outside kedja, as (code, last instruction). Frames themselves are never kept."""
-    if _now.where is not None:
-        return _now.where
-    frame = sys._getframe(1)
+def caller(depth: int = 1) -> Where | None:
+    """The first frame outside kedja, as (code, last instruction). Frames themselves are never kept.
+
+    `depth` says how many frames, this one's included, are known to be kedja's.
+    """
+    borrowed = _now.where
+    if borrowed is not None:
+        return borrowed
+    frame = sys._getframe(depth)
     while frame is not None:
         code = frame.f_code
         if not code.co_filename.startswith(PACKAGE):

@@ -96,38 +96,39 @@ def flatten(value: Any) -> tuple[list[Any], Any]:
     ([1, 2, 3], ('x', {'a': ['y', 'z']}))
     """
     leaves: list[Any] = []
+    return leaves, _taken_apart(value, leaves)
 
-    def walk(v: Any) -> Any:
-        if isinstance(v, tuple) and hasattr(v, "_fields"):
-            return type(v), [walk(x) for x in v]
-        if isinstance(v, tuple | list):
-            return type(v), [walk(x) for x in v]
-        if isinstance(v, dict):
-            return dict, {k: walk(x) for k, x in v.items()}
-        if v is None:
-            return None
-        leaves.append(v)
-        return ...
 
-    return leaves, walk(value)
+def _taken_apart(v: Any, leaves: list[Any]) -> Any:
+    # Not a function inside `flatten`: one that calls itself is a cycle and would keep the leaves, and with them whole
+    # graphs, until the garbage collector comes.
+    if isinstance(v, tuple) and hasattr(v, "_fields"):
+        return type(v), [_taken_apart(x, leaves) for x in v]
+    if isinstance(v, tuple | list):
+        return type(v), [_taken_apart(x, leaves) for x in v]
+    if isinstance(v, dict):
+        return dict, {k: _taken_apart(x, leaves) for k, x in v.items()}
+    if v is None:
+        return None
+    leaves.append(v)
+    return ...
 
 
 def unflatten(structure: Any, leaves: Any) -> Any:
     """Nest `leaves` the way `structure` says."""
-    rest = iter(leaves)
+    return _nested(structure, iter(leaves))
 
-    def build(s: Any) -> Any:
-        if s is ...:
-            return next(rest)
-        if s is None:
-            return None
-        kind, parts = s
-        if kind is dict:
-            return {k: build(p) for k, p in parts.items()}
-        values = [build(p) for p in parts]
-        return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
-    return build(structure)
+def _nested(s: Any, rest: Iterator[Any]) -> Any:
+    if s is ...:
+        return next(rest)
+    if s is None:
+        return None
+    kind, parts = s
+    if kind is dict:
+        return {k: _nested(p, rest) for k, p in parts.items()}
+    values = [_nested(p, rest) for p in parts]
+    return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor | tuple[Any, Any]], capture: bool = False) -> Graph:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
-from html import escape
 from textwrap import wrap
 from typing import Any, NamedTuple
 
@@ -177,6 +175,8 @@ class Summary:
         )
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head, rows, right = self.table()
         sides = [f' style="text-align:{"right" if r else "left"}"' for r in right]
         top = "".join(f"<th{s}>{h}</th>" for s, h in zip(sides, head, strict=True))
@@ -204,4 +204,6 @@ def _terminal() -> int | None:
     stream = sys.stdout
     if stream is None or not hasattr(stream, "isatty") or not stream.isatty():
         return None
+    import shutil
+
     return shutil.get_terminal_size().columns

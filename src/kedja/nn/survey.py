@@ -10,6 +10,7 @@ from kedja.errors import GraphError, KedjaError, one_of
 from kedja.graph.dtypes import get_default_dtype
 from kedja.graph.node import Tensor, ancestors, bind
 from kedja.graph.trace import trace
+from kedja.graph.variables import Variable
 from kedja.nn.counting import multiply_adds
 from kedja.nn.layers.call import watching
 from kedja.nn.layers.layer import Layer, trainable
@@ -107,7 +108,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str, batch_size: in
         learning = set(trainable(model).values())
 
         def row(path: str, layer: Layer, output: Any) -> Row:
-            vars_ = [v for _, v in layer.members() if isinstance(v, Tensor) and v.kind == "trainable"]
+            vars_ = [v for _, v in layer.members() if isinstance(v, Variable) and v.kind == "trainable"]
             return Row(
                 path or ITSELF, type(layer).__name__, _shape(output, n, layout), sum(v.size for v in vars_),
                 sum(v.size for v in vars_ if v in learning), survey.work.get(path, 0) // n,
@@ -115,7 +116,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str, batch_size: in
             )  # fmt: skip
 
         rows = [row(path, layer, output) for path, (layer, output) in survey.layers.items()]
-        if any(v.kind == "trainable" for _, v in model.members() if isinstance(v, Tensor)):
+        if any(v.kind == "trainable" for _, v in model.members() if isinstance(v, Variable)):
             rows.append(row("", model, graph.outputs[0]))
         parameters = {v for v in model.state.values() if v.kind == "trainable"}
         memory = None
@@ -137,7 +138,7 @@ def summarised(model: Module, shapes: Sequence[Any], layout: str, batch_size: in
 
 def has_units(layer: Layer) -> bool:
     """Whether a layer is one of units, joined to those before by weights: it has a matrix, or a kernel, of its own."""
-    return any(isinstance(v, Tensor) and v.kind == "trainable" and v.ndim > 1 for _, v in layer.members())
+    return any(isinstance(v, Variable) and v.kind == "trainable" and v.ndim > 1 for _, v in layer.members())
 
 
 def _shown(layer: Layer) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from kedja.errors import DTypeError, GraphError, KedjaError
-from kedja.graph.dtypes import BOOL, DType, as_array, holds_typed, is_float
-from kedja.graph.node import Array, Tensor, constant, is_literal, same_dtype, tensor
+from kedja.graph.dtypes import BOOL, KNOWN, DType, as_array, holds_typed, is_float
+from kedja.graph.node import CONSTANT, Array, Tensor, constant, is_literal, made, number, same_dtype, tensor
 from kedja.graph.scope import Source, caller
 from kedja.graph.shapes import Shape, broadcast
 from kedja.ops.notation import Notation, function_notation
@@ -62,6 +62,7 @@ class Op:
         self.accepts = accepts
         self.takes = ACCEPTS[accepts]
         self.doc = doc
+        self.apply: Callable[..., Tensor] = self.__call__  # a plain function where that is quicker
         OPS[name] = self
 
     def __deepcopy__(self, memo: Any) -> Op:
@@ -135,7 +136,7 @@ def operand(name: str, value: Any, like: DType | None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if like is not None and type(value) in (float, int) and is_float(like):  # by far the most common: 2 * x
-        return constant(np.array(value, like), literal=True)
+        return number(value, like)
     if like is None or not adapts(value):
         return literal(value)
     found = np.asarray(value)
@@ -171,6 +172,11 @@ ACCEPTS: dict[str, Callable[[DType], bool]] = {
     "bool": lambda d: d.kind == "b",
     "any": lambda d: True,
 }
+USUAL: dict[str, frozenset[DType]] = {
+    name: frozenset(d for d in KNOWN.values() if takes(d)) for name, takes in ACCEPTS.items()
+}
+"""The types that each of them accepts, bfloat16 apart, which is not known before JAX is loaded."""
+NUMBERS = frozenset((float, int))
 
 
 class Elementwise(Op):
@@ -188,19 +194,42 @@ class Elementwise(Op):
         self.result = result
         self.arity = len(domains)
         super().__init__(name, compute, self._infer, samples=elementwise_samples(domains), **more)
+        self.apply = self._quick()
 
     def __call__(self, *inputs: Any) -> Tensor:
-        """A node of this op; the common case, one tensor or two of the same shape and type, is quick."""
+        """A node of this op."""
         if len(inputs) != self.arity:
             raise TypeError(f"{self.name} takes {self.arity} tensors, got {len(inputs)}")
-        first = inputs[0]
-        if isinstance(first, Tensor) and self.takes(dtype := first.dtype):
-            if self.arity == 1:
-                return Tensor(self, inputs, {}, first.shape, self.result or dtype)
-            second = inputs[1]
-            if isinstance(second, Tensor) and first.shape == second.shape and dtype is second.dtype:
-                return Tensor(self, inputs, {}, first.shape, self.result or dtype)
-        return super().__call__(*inputs)
+        return self.apply(*inputs)
+
+    def _quick(self) -> Callable[..., Tensor]:
+        """The op as a function, quick where one tensor comes, two of the same shape and type, or one with a number.
+
+        It does not check how many inputs it gets.
+        """
+        usual, result, general = USUAL[self.accepts], self.result, super().__call__
+        floats = usual & USUAL["float"]
+
+        def of_one(x: Any) -> Tensor:
+            if isinstance(x, Tensor) and x.dtype in usual:
+                return made(self, (x,), x.shape, result or x.dtype)
+            return general(x)
+
+        def of_two(a: Any, b: Any) -> Tensor:
+            if isinstance(a, Tensor):
+                dtype, shape = a.dtype, a.shape
+                if isinstance(b, Tensor):
+                    if b.dtype is dtype and b.shape == shape and dtype in usual:
+                        return made(self, (a, b), shape, result or dtype)
+                elif type(b) in NUMBERS and dtype in floats:
+                    return made(self, (a, number(b, dtype)), shape, result or dtype)
+            elif type(a) in NUMBERS and isinstance(b, Tensor) and b.dtype in floats:
+                return made(self, (number(a, b.dtype), b), b.shape, result or b.dtype)
+            return general(a, b)
+
+        if self.arity > 2:
+            return general
+        return of_one if self.arity == 1 else of_two
 
     def _infer(self, *inputs: Tensor) -> Spec:
         dtype = same_dtype(inputs)
@@ -210,10 +239,11 @@ class Elementwise(Op):
     def pull(self, node: Tensor, cotangent: Tensor, needed: Sequence[bool]) -> Messages:
         if self.partials is None:
             return (None,) * len(node.inputs)
-        return [
-            scaled(cotangent, partial(*node.inputs, node)) if want and partial is not None else None
-            for partial, want in zip(self.partials, needed, strict=True)
-        ]
+        arguments = (*node.inputs, node)
+        messages = []
+        for partial, want in zip(self.partials, needed, strict=True):
+            messages.append(scaled(cotangent, partial(*arguments)) if want and partial is not None else None)
+        return messages
 
     def push(self, node: Tensor, tangents: Messages) -> Tensor | None:
         if self.partials is None:
@@ -238,9 +268,9 @@ def scaled(tangent: Tensor, partial: Any) -> Tensor:
             return tangent
         if partial == -1:
             return OPS["negative"](tangent)
-    elif is_literal(tangent) and not tangent.shape and tangent.attrs["value"] == 1:
+    elif tangent.op is CONSTANT and is_literal(tangent) and not tangent.shape and tangent.attrs["value"] == 1:
         return partial
-    return OPS["multiply"](tangent, partial)  # not tangent * partial: on the way through the operator is time
+    return OPS["multiply"].apply(tangent, partial)  # the operator would find the same function, later
 
 
 class Linear(Op):

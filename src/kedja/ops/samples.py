@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["Sample", "Samples", "arrays", "boolean", "elementwise_samples", "integer", "nonzero", "positive", "real"]
 
 Array = np.ndarray[Any, Any]
-Domain = Callable[[np.random.Generator, tuple[int, ...]], Array]
+Domain = Callable[["np.random.Generator", tuple[int, ...]], Array]
 
 
 class Sample(NamedTuple):
@@ -25,7 +25,7 @@ class Sample(NamedTuple):
     label: str = ""
 
 
-Samples = Callable[[np.random.Generator], Iterable[Sample]]
+Samples = Callable[["np.random.Generator"], Iterable[Sample]]  # in quotes: NumPy loads its random room when it is named
 
 
 def real(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kedja.elsewhere import Answering
-from kedja.engines.reference import evaluate
+from kedja.engines.values import evaluate
 from kedja.errors import DataError, one_of
 from kedja.graph.dtypes import is_float
 from kedja.graph.node import Tensor, tensor

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kedja.engines.reference import evaluate
+from kedja.engines.values import evaluate
 from kedja.errors import FormatError, UnknownNameError, one_of
 from kedja.formats.onnx.graph import inside, opsets
 from kedja.formats.onnx.reading import every_tensor, reads

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from kedja.engines.reference import evaluate
+from kedja.engines.values import evaluate
 from kedja.errors import FormatError, GraphError
 from kedja.graph.dtypes import KNOWN, DType
 from kedja.graph.node import Tensor, tensor
