@@ -15,7 +15,10 @@ from kedja.engines.kernels import conv, moments, pool, weights, winograd, winogr
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
-__all__ = ["Geometry", "Plan", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
+__all__ = [
+    "Geometry", "Plan", "apart", "in_phases",
+    "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights",
+]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
 TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are many
@@ -53,12 +56,21 @@ class Geometry(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The kernel, its numbers in the order it reads them, and how many numbers its own room must hold."""
+    """The kernel, its numbers in the order it reads them, and how many numbers its own room must hold, if any."""
 
     kind: Any
     target: Target
     numbers: tuple[int, ...]
     room: int
+
+
+def apart(plan: Plan) -> tuple[Plan, Plan] | None:
+    """A plan that packs weights and one that takes them packed; None where packing them each time costs nothing."""
+    if plan.room * np.dtype(plan.kind.dtype).itemsize <= PACK_BYTES:
+        return None
+    family = winograd if isinstance(plan.kind, winograd.Winograd) else conv
+    packing, work = family.apart(plan.kind)
+    return plan._replace(kind=packing, room=0), plan._replace(kind=work, room=0)
 
 
 def _fitting(target: Target, outs: int, itemsize: int) -> Target:
