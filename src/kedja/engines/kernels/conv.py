@@ -162,6 +162,11 @@ def _write_work(b: Builder, kind: Conv) -> None:
         with bands.units(b, n, x, begin, end) as unit, b.loop(last_block - first_block) as i:
             block = first_block + i
             with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
+                for t in range(kind.places if kind.plus else 0):
+                    # What is added lies in memory: asked for when the sum is done, it would be waited for.
+                    place = (tile * kind.places + t).least(unit.places - 1)
+                    for v in range(kind.vectors):
+                        b.prefetch(b.at(plus, (unit.first + place) * n.outs + block * width + v * b.lanes))
                 places, sums = _tile(b, kind, n, unit, tile * kind.places, b.at(packed, block * size), block * width)
                 _finish(b, kind, n, unit, places, sums, block * width, y, plus, mask)
 

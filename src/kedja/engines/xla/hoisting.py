@@ -26,7 +26,18 @@ FEWEST = 1 << 15  # numbers made of variables alone: for fewer a second program 
 FEW = 1 << 13  # so many numbers may be made of fewer: one of ε for each channel, say
 # What only moves numbers: XLA does it along with what comes next, and kept it would be a copy for nothing.
 MOVING = frozenset(
-    {"reshape", "transpose", "broadcast_in_dim", "slice", "squeeze", "expand_dims", "rev", "concatenate", "copy"}
+    {
+        "reshape",
+        "transpose",
+        "broadcast_in_dim",
+        "slice",
+        "squeeze",
+        "expand_dims",
+        "rev",
+        "concatenate",
+        "copy",
+        "iota",
+    }
 )
 CALLS = "ffi_call"  # of a kernel
 
@@ -64,7 +75,8 @@ def split(function: Function, fixed: Sequence[Any], free: Sequence[Any]) -> Part
     jaxpr, nest = closed.jaxpr, jax.tree.structure(shapes)
     given, others = jaxpr.invars[: len(fixed)], jaxpr.invars[len(fixed) :]
     early = _early(jaxpr, given)
-    late = [e for e in jaxpr.eqns if id(e) not in {id(x) for x in early}]
+    moved = {id(e) for e in early}
+    late = [e for e in jaxpr.eqns if id(e) not in moved]
     used = {v for e in late for v in _read(e)} | set(_variables(jaxpr.outvars))
     made = [v for e in early for v in e.outvars if v in used]
     if sum(v.aval.size for v in made) < FEWEST:
@@ -87,18 +99,18 @@ def split(function: Function, fixed: Sequence[Any], free: Sequence[Any]) -> Part
 
 
 def _early(jaxpr: Any, given: Sequence[Any]) -> list[Any]:
-    """The equations that depend on the given values alone and make no more numbers than they read, or few."""
+    """The equations that depend on the given values alone and make no more numbers than there are in one of them."""
     known, early = set(given), []
+    most = max((FEW, *(v.aval.size for v in given)))
     for e in jaxpr.eqns:
         read = _read(e)
         made, used = sum(v.aval.size for v in e.outvars), sum(v.aval.size for v in read)
-        if known.issuperset(read) and not e.effects and (made <= max(used, FEW) or e.primitive.name == CALLS):
+        if known.issuperset(read) and not e.effects and (made <= max(used, most) or e.primitive.name == CALLS):
             known.update(e.outvars)
             early.append(e)
     # What would be kept without having been computed is left where it was.
-    wanted = {v for e in jaxpr.eqns if not known.issuperset(e.outvars) for v in _read(e)} | set(
-        _variables(jaxpr.outvars)
-    )
+    wanted = {v for e in jaxpr.eqns if not known.issuperset(e.outvars) for v in _read(e)}
+    wanted.update(_variables(jaxpr.outvars))
     for e in reversed(list(early)):
         if e.primitive.name in MOVING and not wanted.isdisjoint(e.outvars):
             early.remove(e)
