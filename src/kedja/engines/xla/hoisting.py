@@ -86,7 +86,7 @@ def split(function: Function, fixed: Sequence[Any], free: Sequence[Any]) -> Part
     read_late = [i for i, v in enumerate(given) if v in used]
 
     def part(equations: list[Any], inputs: list[Any], outputs: list[Any]) -> Function:
-        whole = core.Jaxpr(jaxpr.constvars, inputs, outputs, equations, jaxpr.effects, debug_info=None)
+        whole = core.Jaxpr(jaxpr.constvars, inputs, outputs, equations, jaxpr.effects)
         return core.jaxpr_as_fun(core.ClosedJaxpr(whole, closed.consts))  # type: ignore[no-any-return]
 
     first = part(early, [given[i] for i in read_early], made)
