@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend import core
 
 from kedja.graph.trace import Graph
 from kedja.ops.convolution import correlate, spread
@@ -71,6 +70,8 @@ class Parts(NamedTuple):
 
 def split(function: Function, fixed: Sequence[Any], free: Sequence[Any]) -> Parts | None:
     """The function in two parts; None where too little depends on the fixed values alone."""
+    from jax.extend import core  # takes 30 ms to load, which a first small network need not wait for
+
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(list(fixed), list(free))
     jaxpr, nest = closed.jaxpr, jax.tree.structure(shapes)
     given, others = jaxpr.invars[: len(fixed)], jaxpr.invars[len(fixed) :]
@@ -119,7 +120,7 @@ def _early(jaxpr: Any, given: Sequence[Any]) -> list[Any]:
 
 
 def _variables(atoms: Sequence[Any]) -> list[Any]:
-    return [v for v in atoms if not isinstance(v, core.Literal)]
+    return [v for v in atoms if not hasattr(v, "val")]  # a literal carries its value
 
 
 def _read(equation: Any) -> list[Any]:
