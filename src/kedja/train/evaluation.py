@@ -37,8 +37,8 @@ SMALL = 2e8  # multiply-adds below which NumPy is done before XLA has compiled
 
 def model_dtype(model: Module) -> Any:
     """The floating-point type the model computes in."""
-    own = model.state.of_kind("trainable", "statistic").values()
-    return next((v.dtype for v in own), model.dtype or get_default_dtype())
+    own = (v.dtype for _, v in model.variables_by_path() if v.kind in ("trainable", "statistic"))
+    return next(own, model.dtype or get_default_dtype())
 
 
 def as_inputs(model: Module, x: Any, name: str = "x", learning: bool = False) -> list[Array]:
@@ -106,11 +106,14 @@ def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
 
 def check_positions(model: Module, graph: Graph, inputs: Sequence[Array]) -> None:
     """Refuse rows that hold positions outside their table (embeddings): inside a loop nobody would look at them."""
+    positions = read_as_positions(graph.order)
+    if not positions:
+        return
     given = dict(zip(graph.inputs, inputs, strict=False))  # run-time numbers may follow the rows
     tables: dict[Tensor, tuple[str, Embedding]] = {
         layer.table: (path, layer) for path, layer in model.layers_by_path() if isinstance(layer, Embedding)
     }
-    for node, reader, n in read_as_positions(graph.order):
+    for node, reader, n in positions:
         array = given.get(node)
         if array is None:
             continue

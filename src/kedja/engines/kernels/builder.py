@@ -204,6 +204,11 @@ class Builder:
         masked = self.declared(f"llvm.masked.store.{self._suffix}.p0", VOID, kind)
         self.ir.call(masked, [value, place, ir.Constant(I32, self.itemsize), mask])
 
+    def prefetch(self, place: Any, write: bool = False) -> None:
+        """Bring the cache line of a place nearer, for it will be wanted soon."""
+        function = self.declared("llvm.prefetch.p0", VOID, [PTR, I32, I32, I32])
+        self.ir.call(function, [place, ir.Constant(I32, int(write)), ir.Constant(I32, 3), ir.Constant(I32, 1)])
+
     def mask(self, count: Int) -> Any:
         """The first `count` lanes."""
         steps = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))

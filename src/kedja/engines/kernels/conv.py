@@ -5,7 +5,11 @@ multiplied by the channel's scale if there is one, and the bias at the head of e
 every tile of `places` output places, the numbers acc[place][vector] += x[place's window, q] · w[q, vector] are summed
 in registers over all q, a run of neighbouring numbers at a time. The order of the sum depends on the kernel alone.
 
+Where weights stay as they are for many calls, they are packed by a kernel of its own, and this one takes them packed.
+
 Buffers: x, w, then those of the epilogue (bias; scale; what is added; mask), then y and the room for packed weights.
+With weights that are packed already: x, these, what is added, mask, y. Of the kernel that packs: w, bias, scale, and
+the packed weights.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from kedja.engines.kernels import bands
 from kedja.engines.kernels.builder import Builder, Int, Variable
 from kedja.engines.kernels.tile import AHEAD
 
-__all__ = ["FIELDS", "Conv", "write"]
+__all__ = ["FIELDS", "Conv", "Packing", "apart", "write"]
 
 FIELDS = (
     "prepare", "work", "finish",  # the chunks of each phase
@@ -49,24 +53,46 @@ class Conv(NamedTuple):
     masked: bool = False  # whether y is 0 where another array is not positive: the gradient through a relu
     each: bool = False  # whether each channel is convolved by itself (depthwise)
     narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
+    packed: bool = False  # whether the weights come packed, with bias and scale
 
 
-def write(b: Builder, kind: Conv) -> None:
+class Packing(NamedTuple):
+    """A kernel that only packs weights."""
+
+    dtype: str
+    vectors: int
+    ragged: bool
+    bias: bool
+    scaled: bool
+
+
+def apart(kind: Conv) -> tuple[Packing, Conv]:
+    """Two kernels that together do what one does: the first packs, the second does the rest."""
+    packing = Packing(kind.dtype, kind.vectors, kind.ragged, kind.bias, kind.scaled)
+    return packing, kind._replace(bias=False, scaled=False, packed=True)
+
+
+def write(b: Builder, kind: Conv | Packing) -> None:
     """The kernel's phases, as functions of the builder's module."""
-    _write_packing(b, kind)
-    _write_work(b, kind)
+    if isinstance(kind, Packing) or not kind.packed:
+        _write_packing(b, kind)
+    if isinstance(kind, Conv):
+        _write_work(b, kind)
 
 
-def _place(kind: Conv, name: str) -> int:
-    """The number of a buffer: of a part of the epilogue, of y, or of the packed weights."""
-    there = [part for part in ("bias", "scaled", "plus", "masked") if getattr(kind, part)]
-    return 2 + [*there, "y", "packed"].index(name)
+def _place(kind: Conv | Packing, name: str) -> int:
+    """The number of a buffer."""
+    epilogue = [part for part in ("bias", "scaled", "plus", "masked") if getattr(kind, part, False)]
+    if isinstance(kind, Packing):
+        return ["w", *epilogue, "packed"].index(name)
+    whole = ["x", "packed", *epilogue, "y"] if kind.packed else ["x", "w", *epilogue, "y", "packed"]
+    return whole.index(name)
 
 
-def _write_packing(b: Builder, kind: Conv) -> None:
+def _write_packing(b: Builder, kind: Conv | Packing) -> None:
     width = kind.vectors * b.lanes
     with b.phase("prepare", FIELDS) as (buffer, n, chunk):
-        w, packed = buffer(1), buffer(_place(kind, "packed"))
+        w, packed = buffer(_place(kind, "w")), buffer(_place(kind, "packed"))
         size = (n.kernel_rows * n.kernel_columns * n.depth + 1) * width
         with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
             head = b.at(packed, block * size)
@@ -83,7 +109,7 @@ def _write_packing(b: Builder, kind: Conv) -> None:
                 _pack_columns(b, kind, n, chunk, b.at(w, n.w_start), body, size)
 
 
-def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, scale: Any, body: Any, size: Int) -> None:
+def _pack_rows(b: Builder, kind: Conv | Packing, n: Any, chunk: Int, w: Any, scale: Any, body: Any, size: Int) -> None:
     """The outputs are neighbours: what is read goes on and on."""
     width = kind.vectors * b.lanes
     rows = n.kernel_rows * n.kernel_columns
@@ -100,7 +126,7 @@ def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, scale: Any, b
             b.store(found, b.at(target, b.whole(v * b.lanes)))
 
 
-def _pack_columns(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
+def _pack_columns(b: Builder, kind: Conv | Packing, n: Any, chunk: Int, w: Any, body: Any, size: Int) -> None:
     """The outputs are far apart: what they read goes on side by side."""
     width = kind.vectors * b.lanes
     first, last = chunk * n.blocks // n.prepare, (chunk + 1) * n.blocks // n.prepare
@@ -136,6 +162,11 @@ def _write_work(b: Builder, kind: Conv) -> None:
         with bands.units(b, n, x, begin, end) as unit, b.loop(last_block - first_block) as i:
             block = first_block + i
             with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
+                for t in range(kind.places if kind.plus else 0):
+                    # What is added lies in memory: asked for when the sum is done, it would be waited for.
+                    place = (tile * kind.places + t).least(unit.places - 1)
+                    for v in range(kind.vectors):
+                        b.prefetch(b.at(plus, (unit.first + place) * n.outs + block * width + v * b.lanes))
                 places, sums = _tile(b, kind, n, unit, tile * kind.places, b.at(packed, block * size), block * width)
                 _finish(b, kind, n, unit, places, sums, block * width, y, plus, mask)
 
@@ -225,6 +256,6 @@ def _finish(
             b.store(found, b.at(y, where), masks[v])
 
 
-def _masks(b: Builder, kind: Conv, n: Any, out: Int) -> list[Any]:
+def _masks(b: Builder, kind: Conv | Packing, n: Any, out: Int) -> list[Any]:
     """The lanes of each vector from `out` on that hold channels; None where all do."""
     return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]

@@ -15,16 +15,20 @@ from kedja.engines.kernels import conv, moments, pool, weights, winograd, winogr
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
-__all__ = ["Geometry", "Plan", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
+__all__ = [
+    "Geometry", "Plan", "apart", "in_phases",
+    "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights",
+]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
 TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are many
 FEW_TILES = 8  # of a unit, at least
-CROWDED_BYTES = 4096  # places so far apart are copied even where nothing else asks for it
+CROWDED_BYTES = 4096  # places read so far apart are copied even where nothing else asks for it
 WEIGHTS_BYTES = 1 << 18  # the same where weights are summed: the more places, the seldomer sums go to memory and back
 LINE_BYTES = 64  # of the cache
 APART_BYTES = 512  # places so far apart, or multiples of it, fall on few sets of the first-level cache
 CHUNKS = 16  # into so many pieces the work is divided, where there is enough of it
+COPYING_CHUNKS = 8  # the same where pieces share a unit and each would copy its input again
 PARTS = 8  # sums of a weight gradient that are kept apart, each with a copy of the weights
 PART_BYTES = 1 << 22  # of all of these
 FOURS_BYTES = 1 << 18  # of the transformed inputs of a unit, where that is enough for
@@ -53,12 +57,21 @@ class Geometry(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The kernel, its numbers in the order it reads them, and how many numbers its own room must hold."""
+    """The kernel, its numbers in the order it reads them, and how many numbers its own room must hold, if any."""
 
     kind: Any
     target: Target
     numbers: tuple[int, ...]
     room: int
+
+
+def apart(plan: Plan) -> tuple[Plan, Plan] | None:
+    """A plan that packs weights and one that takes them packed; None where packing them each time costs nothing."""
+    if plan.room * np.dtype(plan.kind.dtype).itemsize <= PACK_BYTES:
+        return None
+    family = winograd if isinstance(plan.kind, winograd.Winograd) else conv
+    packing, work = family.apart(plan.kind)
+    return plan._replace(kind=packing, room=0), plan._replace(kind=work, room=0)
 
 
 def _fitting(target: Target, outs: int, itemsize: int) -> Target:
@@ -140,7 +153,7 @@ def _plan_forward(
     blocks = -(-g.outs // width)
     # Where channels are many a unit has a few tiles nevertheless: for each of them all weights are read again.
     most = max(FORWARD_BYTES, min(TALL_BYTES, FEW_TILES * places * g.channels * itemsize))
-    copied = copied or (not g.each and g.channels * itemsize % CROWDED_BYTES == 0)
+    copied = copied or (not g.each and g.channels * itemsize * g.stride[1] % CROWDED_BYTES == 0)
     numbers = _units(g, copied, gaps, itemsize, places, blocks, most)
     places = _places(numbers, places)
     pitch = numbers["pitch"]
@@ -149,7 +162,8 @@ def _plan_forward(
     joined = g.dilation[1] == 1 and pitch == g.channels and not g.each
     reduction = g.kernel[0] * g.kernel[1] * depth
     packed = blocks * (reduction + 1) * width
-    groups = 1 if numbers["units"] >= CHUNKS else min(blocks, -(-CHUNKS // numbers["units"]))
+    chunks = COPYING_CHUNKS if copied else CHUNKS
+    groups = 1 if numbers["units"] >= chunks else min(blocks, -(-chunks // numbers["units"]))
     numbers |= {
         "prepare": min(blocks, CHUNKS) if packed * itemsize > PACK_BYTES else 1,
         "work": min(numbers["units"], CHUNKS) * groups, "finish": 0,

@@ -9,7 +9,8 @@ Weights are transformed first: [block of outputs][16][channels][lanes]. Then, fo
 transformed to V [16][fours][channels]; for each block the sums are collected in M [16][fours][lanes], and transformed
 back into the outputs.
 
-Buffers: x, w, then those of the epilogue (bias, scale; mask), then y and the room for the transformed weights.
+Buffers: x, w, then those of the epilogue (bias, scale; mask), then y and the room for the transformed weights. With
+weights that are transformed already: x, these, bias, mask, y. Of the kernel that transforms: w, scale, and the result.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kedja.engines.kernels import bands
 from kedja.engines.kernels.builder import Builder, Int
 from kedja.engines.kernels.tile import accumulate
 
-__all__ = ["FIELDS", "POINTS", "Winograd", "both_ways", "spread_input", "write"]
+__all__ = ["FIELDS", "POINTS", "Packing", "Winograd", "apart", "both_ways", "spread_input", "write"]
 
 FIELDS = (
     "prepare", "work", "finish",
@@ -50,28 +51,49 @@ class Winograd(NamedTuple):
     scaled: bool = False
     relu: bool = False
     masked: bool = False
+    packed: bool = False  # whether the weights come transformed, with the scale
 
 
-def write(b: Builder, kind: Winograd) -> None:
+class Packing(NamedTuple):
+    """A kernel that only transforms weights."""
+
+    dtype: str
+    vectors: int
+    ragged: bool
+    scaled: bool
+
+
+def apart(kind: Winograd) -> tuple[Packing, Winograd]:
+    """Two kernels that together do what one does: the first transforms the weights, the second does the rest."""
+    return Packing(kind.dtype, kind.vectors, kind.ragged, kind.scaled), kind._replace(scaled=False, packed=True)
+
+
+def write(b: Builder, kind: Winograd | Packing) -> None:
     """The kernel's phases, as functions of the builder's module."""
-    _write_weights(b, kind)
-    _write_work(b, kind)
+    if isinstance(kind, Packing) or not kind.packed:
+        _write_weights(b, kind)
+    if isinstance(kind, Winograd):
+        _write_work(b, kind)
 
 
-def _outputs(kind: Winograd) -> tuple[int, int]:
-    y = 2 + kind.bias + kind.scaled + kind.masked
-    return y, y + 1
+def _place(kind: Winograd | Packing, name: str) -> int:
+    """The number of a buffer."""
+    epilogue = [part for part in ("bias", "scaled", "masked") if getattr(kind, part, False)]
+    if isinstance(kind, Packing):
+        return ["w", *epilogue, "packed"].index(name)
+    whole = ["x", "packed", *epilogue, "y"] if kind.packed else ["x", "w", *epilogue, "y", "packed"]
+    return whole.index(name)
 
 
-def _masks(b: Builder, kind: Winograd, n: Any, out: Int) -> list[Any]:
+def _masks(b: Builder, kind: Winograd | Packing, n: Any, out: Int) -> list[Any]:
     return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
 
 
 # --- G w Gᵀ ---------------------------------------------------------------------------------------------------------
-def _write_weights(b: Builder, kind: Winograd) -> None:
+def _write_weights(b: Builder, kind: Winograd | Packing) -> None:
     width = kind.vectors * b.lanes
     with b.phase("prepare", FIELDS) as (buffer, n, chunk):
-        w, packed = b.at(buffer(1), n.w_start), buffer(_outputs(kind)[1])
+        w, packed = b.at(buffer(_place(kind, "w")), n.w_start), buffer(_place(kind, "packed"))
         lines = (n.channels + (LINE - 1)) // LINE
         items = n.blocks * lines
         first, last = chunk * items // n.prepare, (chunk + 1) * items // n.prepare
@@ -90,8 +112,9 @@ def _write_weights(b: Builder, kind: Winograd) -> None:
                 channels = b.choose(near, n.w_channels, width)
                 target = b.at(packed, block * POINTS * n.channels * width + c * width)
                 masks = _masks(b, kind, n, block * width)
+                scale = buffer(_place(kind, "scaled")) if kind.scaled else None
                 scales = [
-                    b.load(b.at(buffer(2 + kind.bias), block * width + v * b.lanes), mask) if kind.scaled else None
+                    None if scale is None else b.load(b.at(scale, block * width + v * b.lanes), mask)
                     for v, mask in enumerate(masks)
                 ]
                 with b.loop(some) as k:
@@ -156,10 +179,9 @@ def _collect(b: Builder, m: list[Any]) -> list[Any]:
 
 
 def _write_work(b: Builder, kind: Winograd) -> None:
-    y_at, packed_at = _outputs(kind)
     width = kind.vectors * b.lanes
     with b.phase("work", FIELDS) as (buffer, n, chunk):
-        x, y, packed = buffer(0), buffer(y_at), buffer(packed_at)
+        x, y, packed = buffer(0), buffer(_place(kind, "y")), buffer(_place(kind, "packed"))
         parts = n.work // n.groups
         part, group = chunk // n.groups, chunk % n.groups
         first, last = group * n.blocks // n.groups, (group + 1) * n.blocks // n.groups
@@ -200,7 +222,8 @@ def _finish(
     masks = _masks(b, kind, n, out)
     rows_before = unit.first // n.columns
     image, row = rows_before // n.rows, rows_before % n.rows
-    bias = [b.load(b.at(buffer(2), out + v * b.lanes), masks[v]) if kind.bias else None for v in range(kind.vectors)]
+    given = buffer(_place(kind, "bias")) if kind.bias else None
+    bias = [None if given is None else b.load(b.at(given, out + v * b.lanes), masks[v]) for v in range(kind.vectors)]
     with b.loop(unit.places // n.columns) as r, b.loop(n.columns) as c:
         t = r * n.columns + c
         top, left = (row + r) % n.rows * 2, c * 2
@@ -223,7 +246,9 @@ def _finish(
                     if kind.relu:
                         value = b.relu(value)
                     if kind.masked:
-                        mask = b.at(buffer(2), (first + n.out_columns * i + j) * n.outs + out + v * b.lanes)
+                        mask = b.at(
+                            buffer(_place(kind, "masked")), (first + n.out_columns * i + j) * n.outs + out + v * b.lanes
+                        )
                         if there[i][j] is not None:
                             mask = b.ir.select(there[i][j], mask, spare)
                         value = b.where_positive(b.load(mask, masks[v]), value)

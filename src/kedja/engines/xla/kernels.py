@@ -11,7 +11,9 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +28,7 @@ from kedja.errors import one_of
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
+__all__ = ["available", "conv", "give_back", "max_pool", "moments", "packing_apart", "transpose", "weights"]
 
 CHOICES = ("auto", "llvm", "winograd", "xla")
 FLOATS = ("float32", "float64")
@@ -46,6 +48,19 @@ def chosen() -> str:
 def available() -> bool:
     """Whether programs may call kernels: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
     return chosen() != "xla" and jax.default_backend() == "cpu" and _interface_fits()
+
+
+_apart: ContextVar[bool] = ContextVar("kedja_packing_apart", default=False)
+
+
+@contextmanager
+def packing_apart() -> Iterator[None]:
+    """Kernels called inside this block have their weights packed by calls of their own, which can be moved away."""
+    before = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(before)
 
 
 @lru_cache(maxsize=1)
@@ -91,19 +106,17 @@ def moments(x: Any, g: Any = None, m: Any = None) -> Any:
     """Mean and variance of each channel, or Σ g and Σ g (x − m), or None where no kernel serves."""
     if not (available() and x.dtype.name in FLOATS and x.ndim > 1 and x.size):
         return None
-    from kedja.engines.kernels import moments as family
     from kedja.engines.kernels.plans import plan_moments
 
     c = x.shape[-1]
     plan = plan_moments(x.size // c, c, x.dtype.name, _target(), g is not None)
-    return None if plan is None else _called(family.write, plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
+    return None if plan is None else _called(_writer(plan), plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
     side_by_side = windows.stride == windows.size and windows.is_bare and set(windows.dilation) == {1}
     if not (available() and x.ndim == 4 and side_by_side and x.dtype.name in FLOATS and all(x.shape)):
         return None
-    from kedja.engines.kernels import pool as family
     from kedja.engines.kernels.plans import plan_pool
 
     out = count(x.shape[1:3], windows)
@@ -113,7 +126,7 @@ def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
     if plan is None:
         return None
     given, shape = ((x,), (x.shape[0], *out, x.shape[3])) if g is None else ((x, g), x.shape)
-    return _called(family.write, plan, given, [shape])[0]
+    return _called(_writer(plan), plan, given, [shape])[0]
 
 
 def _with_two_axes(serve: Callable[..., Any], a: Any, b: Any, groups: int, **more: Any) -> Any:
@@ -153,7 +166,6 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
 
 
 def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bool, **p: Shape) -> Any:
-    from kedja.engines.kernels import conv as family
     from kedja.engines.kernels.plans import plan_conv
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
@@ -162,12 +174,10 @@ def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bo
     more = {"bias": bias, "scaled": scale, "plus": plus}
     has = {k: v is not None for k, v in more.items()}
     plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), relu=relu, **has)
-    given = (x, w, *(v for v in more.values() if v is not None))
-    return _called(_writer(plan, family), plan, given, [(g.n, *g.out, g.outs)])[0]
+    return _convolved(plan, x, w, more, (g.n, *g.out, g.outs))
 
 
 def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Shape) -> Any:
-    from kedja.engines.kernels import conv as family
     from kedja.engines.kernels.plans import in_phases, plan_transpose
 
     if not each and in_phases(sizes, w.shape[:2], p["stride"], p["dilation"]):
@@ -178,8 +188,22 @@ def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Sha
     )
     if plan is None:
         return None
-    given = (y, w) if positive is None else (y, w, positive)
-    return _called(_writer(plan, family), plan, given, [(g.n, *g.into, g.channels)])[0]
+    return _convolved(plan, y, w, {"masked": positive}, (g.n, *g.into, g.channels))
+
+
+def _convolved(plan: Any, x: Any, w: Any, epilogue: Mapping[str, Any], shape: Shape) -> Any:
+    """The kernel's result, its weights packed by a kernel of their own where that is asked for and worth it."""
+    from kedja.engines.kernels import plans
+
+    more = {part: v for part, v in epilogue.items() if v is not None}
+    two = plans.apart(plan) if _apart.get() else None
+    if two is None:
+        return _called(_writer(plan), plan, (x, w, *more.values()), [shape])[0]
+    packing, work = two
+    early = [v for part, v in more.items() if not getattr(work.kind, part)]
+    late = [v for part, v in more.items() if getattr(work.kind, part)]
+    packed = _called(_writer(packing), packing, (w, *early), [(plan.room,)])[0]
+    return _called(_writer(work), work, (x, packed, *late), [shape])[0]
 
 
 def _by_phases(y: Any, w: Any, sizes: Shape, positive: Any, stride: Shape, low: Shape) -> Any:
@@ -210,7 +234,6 @@ def _by_phases(y: Any, w: Any, sizes: Shape, positive: Any, stride: Shape, low: 
 
 
 def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) -> Any:
-    from kedja.engines.kernels import weights as family
     from kedja.engines.kernels.plans import plan_weights
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], y.shape[3], each, Windows(kernel, **p))
@@ -218,15 +241,13 @@ def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) 
         return None
     plan = plan_weights(g, x.dtype.name, _target(), sums, fours=_fours())
     shapes = [(*kernel, 1 if each else g.channels, g.outs)] + ([(g.outs,)] if sums else [])
-    found = _called(_writer(plan, family), plan, (x, y), shapes)
+    found = _called(_writer(plan), plan, (x, y), shapes)
     return tuple(found) if sums else found[0]
 
 
-def _writer(plan: Any, family: Any) -> Any:
-    from kedja.engines.kernels import winograd, winograd_weights
-
-    own = {winograd.Winograd: winograd.write, winograd_weights.WinogradWeights: winograd_weights.write}
-    return own.get(type(plan.kind), family.write)
+def _writer(plan: Any) -> Any:
+    """What writes the kernel: it stands in the module of its kind."""
+    return sys.modules[type(plan.kind).__module__].write
 
 
 def _fours() -> bool:
@@ -243,11 +264,11 @@ def _called(write: Any, plan: Any, given: tuple[Any, ...], shapes: list[Shape]) 
     """The kernel's results, without its own room."""
     dtype = given[0].dtype
     result: Any = jax.ShapeDtypeStruct
-    results = [result(s, dtype) for s in [*shapes, (plan.room,)]]
+    rooms = [(plan.room,)] if plan.room else []
+    results = [result(s, dtype) for s in [*shapes, *rooms]]
     name = _registered(write, plan.kind, plan.target)
-    return list(
-        jax.ffi.ffi_call(name, results, vmap_method="sequential")(*given, plan=np.array(plan.numbers, np.int64))
-    )[:-1]
+    found = jax.ffi.ffi_call(name, results, vmap_method="sequential")(*given, plan=np.array(plan.numbers, np.int64))
+    return list(found)[: len(shapes)]
 
 
 @cache

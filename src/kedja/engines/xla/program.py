@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_shapes, table_of
-from kedja.engines.xla import options
+from kedja.engines.xla import hoisting, kernels, options
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, multiplying, put
 from kedja.engines.xla.lowering import emit, large_constants
@@ -109,10 +109,38 @@ class XLAProgram:
                     self.variables[i].lie(values[i])
             given = [self._given(i, x, t) for i, (x, t) in enumerate(zip(inputs, self.graph.inputs, strict=True))]
             if self._run is None:
-                args = (*self._handed_over(values), self._lowered.held(), given)
-                self._run = Compiled(self._step, args, self.report, donated=(0,))
-            new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
+                self._run = self._hoisted(values, given) or Compiled(
+                    self._step, (*self._handed_over(values), self._lowered.held(), given), self.report, donated=(0,)
+                )
+            if isinstance(self._run, hoisting.Hoisted):
+                new, outputs = self._run(*self._fixed_and_free(values, given))
+            else:
+                new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
         return list(new), list(outputs)
+
+    def _hoisted(self, values: list[Any], given: list[Any]) -> hoisting.Hoisted | None:
+        """The program in two parts, if it pays to keep what depends neither on data nor on anything it writes."""
+        if not hoisting.pays(self.graph):
+            return None
+        fixed, free = self._fixed_and_free(values, given)
+        n, k = len(values), len(self._lowered.constants)
+
+        def step(fixed: Any, free: Any) -> Any:
+            numbers, data = iter(fixed[n + k :]), iter(free)
+            inputs = [next(data if t.ndim else numbers) for t in self.graph.inputs]
+            with kernels.packing_apart():
+                return self._lowered(fixed[:n], fixed[n : n + k], inputs)
+
+        parts = hoisting.split(step, fixed, free)
+        if parts is None:
+            return None
+        return hoisting.Hoisted(parts, lambda f, args: Compiled(f, args, self.report), fixed, free)
+
+    def _fixed_and_free(self, values: list[Any], given: list[Any]) -> tuple[list[Any], list[Any]]:
+        """What is the same in many calls: variables, constants, single numbers; and the data."""
+        both = list(zip(given, self.graph.inputs, strict=True))
+        numbers = [x for x, t in both if not t.ndim]
+        return [*values, *self._lowered.held(), *numbers], [x for x, t in both if t.ndim]
 
     def _given(self, i: int, x: Any, node: Tensor) -> Any:
         """An input on the device. A single number that is still the same lies there already."""
