@@ -209,6 +209,10 @@ class Builder:
         steps = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         return self.ir.icmp_signed("<", steps, self._spread(count.value, I64))
 
+    def masks(self, count: Int, vectors: int, ragged: bool) -> list[Any]:
+        """The lanes of each of so many vectors that hold one of `count` numbers; None where, not `ragged`, all do."""
+        return [self.mask(count - v * self.lanes) if ragged else None for v in range(vectors)]
+
     def copy(self, target: Any, source: Any, count: Int) -> None:
         """`count` numbers from one place to another."""
         function = self.declared("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])

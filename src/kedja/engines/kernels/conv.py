@@ -16,7 +16,7 @@ from llvmlite import ir
 
 from kedja.engines.kernels import bands
 from kedja.engines.kernels.builder import Builder, Int, Variable
-from kedja.engines.kernels.tile import AHEAD
+from kedja.engines.kernels.tile import accumulate
 
 __all__ = ["FIELDS", "Conv", "write"]
 
@@ -93,7 +93,7 @@ def _pack_rows(b: Builder, kind: Conv, n: Any, chunk: Int, w: Any, scale: Any, b
         r, s = at // n.kernel_columns, at % n.kernel_columns
         source = b.at(w, r * n.w_rows + s * n.w_columns + c * n.w_channels + block * width)
         target = b.at(body, block * size + (at * n.depth + c) * width)
-        for v, mask in enumerate(_masks(b, kind, n, block * width)):
+        for v, mask in enumerate(b.masks(n.outs - block * width, kind.vectors, kind.ragged)):
             found = b.load(b.at(source, b.whole(v * b.lanes)), mask)
             if scale is not None:
                 found = b.ir.fmul(found, b.load(b.at(scale, block * width + v * b.lanes), mask))
@@ -182,26 +182,15 @@ def _tile(
 ) -> tuple[list[Int], list[list[Variable]]]:
     """The sums of `places` places and `vectors` vectors. Past the unit's end the last place is done again."""
     places = [(begin + t).least(unit.places - 1) for t in range(kind.places)]
-    some = _masks(b, kind, n, out) if kind.each else []
+    some = b.masks(n.outs - out, kind.vectors, kind.ragged) if kind.each else None
     windows = [b.at(unit.source, b.load_int(unit.table, p)) for p in places]
     starts = [b.load(b.at(weights, b.whole(v * b.lanes))) for v in range(kind.vectors)]
     sums = [[b.variable(starts[v]) for v in range(kind.vectors)] for _ in places]
     row = b.variable(ir.Constant(ir.IntType(64), kind.vectors * b.lanes))
     with b.loop(n.outer) as i, b.loop(n.middle) as j:
-        offset = i * n.outer_step + j * n.middle_step
+        offset = i * n.outer_step + j * n.middle_step + (out if kind.each else 0)
         here = b.at(weights, b.whole(row.get()))
-        with b.loop(n.run) as q:
-            q = b.opaque(q)
-            ws = [b.load(b.at(here, q * (kind.vectors * b.lanes) + v * b.lanes)) for v in range(kind.vectors)]
-            at = offset + q
-            for t, window in enumerate(windows):
-                if t >= AHEAD:
-                    at = b.opaque(at, [s.get() for s in sums[t - AHEAD]])
-                number = None if kind.each else b.splat(b.number(window, at))
-                for v, w in enumerate(ws):
-                    if kind.each:
-                        number = b.load(b.at(window, at + out + v * b.lanes), some[v])
-                    sums[t][v].set(b.fma(number, w, sums[t][v].get()))
+        accumulate(b, windows, None, here, n.run, sums, offset, some)
         row.set((b.whole(row.get()) + n.run * (kind.vectors * b.lanes)).value)
     return places, sums
 
@@ -211,7 +200,7 @@ def _finish(
     y: Any, plus: Any, mask: Any,
 ) -> None:  # fmt: skip
     """The epilogue, and the store."""
-    masks = _masks(b, kind, n, out)
+    masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
     for t in range(kind.places):
         for v in range(kind.vectors):
             found = sums[t][v].get()
@@ -223,8 +212,3 @@ def _finish(
             if kind.masked:
                 found = b.where_positive(b.load(b.at(mask, where), masks[v]), found)
             b.store(found, b.at(y, where), masks[v])
-
-
-def _masks(b: Builder, kind: Conv, n: Any, out: Int) -> list[Any]:
-    """The lanes of each vector from `out` on that hold channels; None where all do."""
-    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]

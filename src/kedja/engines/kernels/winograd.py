@@ -63,10 +63,6 @@ def _outputs(kind: Winograd) -> tuple[int, int]:
     return y, y + 1
 
 
-def _masks(b: Builder, kind: Winograd, n: Any, out: Int) -> list[Any]:
-    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
-
-
 # --- G w Gᵀ ---------------------------------------------------------------------------------------------------------
 def _write_weights(b: Builder, kind: Winograd) -> None:
     width = kind.vectors * b.lanes
@@ -89,7 +85,7 @@ def _write_weights(b: Builder, kind: Winograd) -> None:
                 columns = b.choose(near, n.w_columns, LINE * width)
                 channels = b.choose(near, n.w_channels, width)
                 target = b.at(packed, block * POINTS * n.channels * width + c * width)
-                masks = _masks(b, kind, n, block * width)
+                masks = b.masks(n.outs - block * width, kind.vectors, kind.ragged)
                 scales = [
                     b.load(b.at(buffer(2 + kind.bias), block * width + v * b.lanes), mask) if kind.scaled else None
                     for v, mask in enumerate(masks)
@@ -197,7 +193,7 @@ def _finish(
 ) -> None:
     """The outputs of a unit and a block, four at a time, with the epilogue."""
     width = kind.vectors * b.lanes
-    masks = _masks(b, kind, n, out)
+    masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
     rows_before = unit.first // n.columns
     image, row = rows_before // n.rows, rows_before % n.rows
     bias = [b.load(b.at(buffer(2), out + v * b.lanes), masks[v]) if kind.bias else None for v in range(kind.vectors)]
