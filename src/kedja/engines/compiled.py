@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.choice import choose
+from kedja.engines.choice import asked, choose, known_as
 from kedja.engines.engine import CompileReport, Engine, Program
 from kedja.graph.dtypes import as_array, get_default_dtype
 from kedja.graph.node import Tensor, constant
@@ -32,7 +32,8 @@ class Compiled:
             return self.function(*args)
         leaves, nest = flatten(args)
         arrays = [x.numpy() if isinstance(x, Tensor) else as_array(x) for x in leaves]
-        key = (repr(nest), tuple((a.shape, a.dtype.name) for a in arrays), get_default_dtype())
+        sizes = tuple((a.shape, a.dtype.name) for a in arrays)
+        key = (repr(nest), sizes, get_default_dtype(), known_as(self.engine))
         if key not in self._programs:
             graph = trace(lambda *nodes: self.function(*unflatten(nest, nodes)), [(a.shape, a.dtype) for a in arrays])
             self._programs[key] = choose(self.engine, graph).program(graph), graph.structure
@@ -52,9 +53,10 @@ class Compiled:
         return "\n  ".join([f"compiled {name}, {len(self._programs)} program(s)", *map(str, self.reports)])
 
 
-def compile(function: Callable[..., Any], *, engine: str | Engine = "auto") -> Compiled:
+def compile(function: Callable[..., Any], *, engine: str | Engine = "auto", kernels: str | None = None) -> Compiled:
     """`function`, traced into a graph and run by an engine: "xla", "reference", or "auto".
 
+    `kernels` is which of kedja's own kernels XLA calls on a CPU: "auto", "winograd" or "xla" (docs/engines.md).
     Arguments are arrays or nests of them, results are tensors. Variables are read as they were before the call;
     `variable.update(...)` inside takes effect after it.
 
@@ -68,4 +70,4 @@ def compile(function: Callable[..., Any], *, engine: str | Engine = "auto") -> C
     >>> [round(step(0.25).item(), 4) for _ in range(3)], w.numpy().item()
     ([4.0, 1.0, 0.25], 3.25)
     """
-    return Compiled(function, engine)
+    return Compiled(function, asked(engine, kernels))

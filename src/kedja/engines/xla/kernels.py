@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,30 +22,39 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from kedja.errors import one_of
+from kedja.engines.choice import kernels_of
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
+__all__ = ["available", "calling", "can_be_called", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
 
-CHOICES = ("auto", "llvm", "winograd", "xla")
 FLOATS = ("float32", "float64")
+_asked: ContextVar[str | None] = ContextVar("kedja_kernels", default=None)
+
+
+@contextlib.contextmanager
+def calling(kernels: str) -> Iterator[None]:
+    """Programs lowered inside this block call these kernels (see `engines.choice.kernels_of`)."""
+    before = _asked.set(kernels)
+    try:
+        yield
+    finally:
+        _asked.reset(before)
 
 
 def chosen() -> str:
-    """What $KEDJA_KERNELS asks for: "xla" is XLA alone, "llvm" and "auto" are kernels where they serve.
-
-    "winograd" lets 3×3 convolutions be computed with 2.25 times fewer products, in another order.
-    """
-    choice = os.environ.get("KEDJA_KERNELS", "auto")
-    if choice not in CHOICES:
-        raise one_of("KEDJA_KERNELS", choice, CHOICES)
-    return choice
+    """Which kernels are asked for."""
+    return kernels_of(_asked.get())
 
 
 def available() -> bool:
-    """Whether programs may call kernels: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
-    return chosen() != "xla" and jax.default_backend() == "cpu" and _interface_fits()
+    """Whether programs may call kernels: they are asked for, and can be called."""
+    return chosen() != "xla" and can_be_called()
+
+
+def can_be_called() -> bool:
+    """Whether there are kernels here: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
+    return jax.default_backend() == "cpu" and _interface_fits()
 
 
 @lru_cache(maxsize=1)

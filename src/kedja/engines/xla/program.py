@@ -20,6 +20,7 @@ from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_sh
 from kedja.engines.xla import options
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, multiplying, put
+from kedja.engines.xla.kernels import calling
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
@@ -32,8 +33,8 @@ __all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
 class _Lowered:
     """A graph as a JAX function of (state, large constants, inputs)."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, kernels: str) -> None:
+        self.graph, self.kernels = graph, kernels
         self.variables = graph.variables
         self.constants = list(large_constants(graph))
         self._held: list[Any] | None = None
@@ -47,7 +48,7 @@ class _Lowered:
     def __call__(self, state: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, Any]:
         known: dict[Tensor, Any] = dict(zip(self.variables, state, strict=True))
         known.update(zip(self.constants, constants, strict=True))
-        with multiplying(self.graph.tf32):
+        with multiplying(self.graph.tf32), calling(self.kernels):
             ends = emit(self.graph, inputs, known)
         k = len(self.graph.outputs)
         return tuple(ends[k:]), tuple(ends[:k])
@@ -79,9 +80,9 @@ class XLAProgram:
     somebody still looks at those.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kernels: str = "auto") -> None:
         self.graph = graph
-        self._lowered = _Lowered(graph)
+        self._lowered = _Lowered(graph, kernels)
         self.variables = self._lowered.variables
         written = {v for v, _ in graph.updates}
         self._written = [i for i, v in enumerate(self.variables) if v in written]
@@ -145,9 +146,9 @@ def _typed(array: Any, dtype: Any) -> Any:
 class XLALoop:
     """Many steps of one graph in one call."""
 
-    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool) -> None:
+    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool, kernels: str = "auto") -> None:
         self.graph = graph
-        self._lowered = _Lowered(graph)
+        self._lowered = _Lowered(graph, kernels)
         self.variables = self._lowered.variables
         self.data, self.padded, self.ordered = data, padded, ordered
         at = {v: i for i, v in enumerate(self.variables)}
@@ -213,12 +214,15 @@ class XLALoop:
 
 
 class XLAEngine:
-    """XLA through JAX."""
+    """XLA through JAX; `kernels` is which of our own its programs call (see `engines.choice.kernels_of`)."""
 
     name = "xla"
 
+    def __init__(self, kernels: str = "auto") -> None:
+        self.kernels = kernels
+
     def program(self, graph: Graph) -> XLAProgram:
-        return XLAProgram(graph)
+        return XLAProgram(graph, self.kernels)
 
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> XLALoop:
-        return XLALoop(graph, data, padded, ordered)
+        return XLALoop(graph, data, padded, ordered, self.kernels)
