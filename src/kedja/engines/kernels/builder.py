@@ -251,9 +251,9 @@ class Builder:
             return self.ir.fadd(self.ir.fmul(a, b), c)
         return self.ir.call(self.declared(f"llvm.fma.{self._suffix}", self.vector, [self.vector] * 3), [a, b, c])
 
-    def relu(self, x: Any) -> Any:
-        """0 where x is negative; a missing number stays missing."""
-        return self.ir.select(self.ir.fcmp_ordered("<", x, self.zero), self.zero, x)
+    def everywhere(self, value: float) -> Any:
+        """A number known now, in all lanes."""
+        return ir.Constant(self.vector, [float(value)] * self.lanes)
 
     def where_positive(self, x: Any, y: Any) -> Any:
         """y where x is positive, else 0."""

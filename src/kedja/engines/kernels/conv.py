@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int, Variable
 from kedja.engines.kernels.tile import accumulate
 
@@ -43,10 +44,10 @@ class Conv(NamedTuple):
     vectors: int
     ragged: bool  # whether the last block is not full
     bias: bool = False
-    relu: bool = False
+    act: Activation | None = None  # applied last; with `masked` it is that of the other array
     scaled: bool = False  # whether each channel of the sum is multiplied by a number of its own, before the bias
-    plus: bool = False  # whether an array like y is added, before the relu
-    masked: bool = False  # whether y is 0 where another array is not positive: the gradient through a relu
+    plus: bool = False  # whether an array like y is added, before the activation
+    masked: bool = False  # whether y is multiplied by the derivative of what gave another array
     each: bool = False  # whether each channel is convolved by itself (depthwise)
     narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
 
@@ -173,7 +174,7 @@ def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, m
                 at = (unit.first // n.columns + r) * n.kept + lane
                 found = b.load(b.at(strips, r * n.strip + n.strip_low + lane), some)
                 if kind.masked:
-                    found = b.where_positive(b.load(b.at(mask, at), some), found)
+                    found = (kind.act or RELU).through(b, b.load(b.at(mask, at), some), found)
                 b.store(found, b.at(y, at), some)
 
 
@@ -207,8 +208,8 @@ def _finish(
             where = (unit.first + places[t]) * n.outs + out + v * b.lanes
             if plus is not None:
                 found = b.ir.fadd(found, b.load(b.at(plus, where), masks[v]))
-            if kind.relu:
-                found = b.relu(found)
             if kind.masked:
-                found = b.where_positive(b.load(b.at(mask, where), masks[v]), found)
+                found = (kind.act or RELU).through(b, b.load(b.at(mask, where), masks[v]), found)
+            elif kind.act:
+                found = kind.act.of(b, found)
             b.store(found, b.at(y, where), masks[v])

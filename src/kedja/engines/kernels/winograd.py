@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int
 from kedja.engines.kernels.tile import accumulate
 
@@ -48,7 +49,7 @@ class Winograd(NamedTuple):
     ragged: bool
     bias: bool = False
     scaled: bool = False
-    relu: bool = False
+    act: Activation | None = None
     masked: bool = False
 
 
@@ -216,11 +217,11 @@ def _finish(
                         place = b.ir.select(there[i][j], place, spare)
                     if kind.bias:
                         value = b.ir.fadd(value, bias[v])
-                    if kind.relu:
-                        value = b.relu(value)
+                    if kind.act and not kind.masked:
+                        value = kind.act.of(b, value)
                     if kind.masked:
                         mask = b.at(buffer(2), (first + n.out_columns * i + j) * n.outs + out + v * b.lanes)
                         if there[i][j] is not None:
                             mask = b.ir.select(there[i][j], mask, spare)
-                        value = b.where_positive(b.load(mask, masks[v]), value)
+                        value = (kind.act or RELU).through(b, b.load(mask, masks[v]), value)
                     b.store(value, place, masks[v])

@@ -33,7 +33,7 @@ __all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
 class _Lowered:
     """A graph as a JAX function of (state, large constants, inputs)."""
 
-    def __init__(self, graph: Graph, kernels: str) -> None:
+    def __init__(self, graph: Graph, kernels: str = "auto") -> None:
         self.graph, self.kernels = graph, kernels
         self.variables = graph.variables
         self.constants = list(large_constants(graph))
