@@ -7,6 +7,7 @@ and stops at a loss that is not finite.
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,11 +22,14 @@ from kedja.engines.xla import options
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, multiplying, put
 from kedja.engines.xla.kernels import calling
+from kedja.engines.xla.leaving import CALLS
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.errors import DataError
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
+
+atexit.register(CALLS.end)  # after JAX has registered its own end, so that it comes before
 
 __all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
 
@@ -102,7 +106,7 @@ class XLAProgram:
             if outside is not None:
                 place = f"\n  at {node.source}" if node.source else ""
                 raise DataError(f"{node.op.name}: {out_of_range(outside, n)}{place}")
-        with exact_types():
+        with CALLS, exact_types():
             values = [put(v) for v in state]
             for i in self._read:  # what is only read stays on the device, and need not be brought there again
                 if values[i] is not state[i] and self.variables[i].raw is state[i]:
@@ -112,6 +116,8 @@ class XLAProgram:
                 args = (*self._handed_over(values), self._lowered.held(), given)
                 self._run = Compiled(self._step, args, self.report, donated=(0,))
             new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
+            for output in outputs:  # while inside `CALLS`; whoever asked for them waits anyway
+                output.block_until_ready()
         return list(new), list(outputs)
 
     def _given(self, i: int, x: Any, node: Tensor) -> Any:
@@ -125,7 +131,7 @@ class XLAProgram:
 
     def put(self, array: Any) -> Any:
         """An input that many calls share, laid where they want it."""
-        with exact_types():
+        with CALLS, exact_types():
             return put(array)
 
     def _handed_over(self, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -158,7 +164,7 @@ class XLALoop:
         self._programs: dict[Any, Any] = {}
 
     def put(self, array: Any) -> Any:
-        with exact_types():
+        with CALLS, exact_types():
             return put(array)
 
     def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any) -> Any:
@@ -199,7 +205,7 @@ class XLALoop:
                 return first
             rest = self.run(first.state, data, order, arguments, first.done, stop)
             return LoopResult(rest.state, np.concatenate([first.outputs, rest.outputs]), rest.done, rest.finite)
-        with exact_types():
+        with CALLS, exact_types():
             args = (
                 [put(v) for v in state], self._lowered.held(), [put(d) for d in data],
                 put(order) if self.ordered else (), [put(a) for a in arguments],
