@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.choice import asked, choose, known_as
+from kedja.engines.choice import asked, choose, kernels_of
 from kedja.engines.engine import CompileReport, Engine, Program
 from kedja.graph.dtypes import as_array, get_default_dtype
 from kedja.graph.node import Tensor, constant
@@ -21,9 +21,11 @@ __all__ = ["Compiled", "compile"]
 class Compiled:
     """A compiled function. Calling it with new shapes or types traces and compiles once more."""
 
-    def __init__(self, function: Callable[..., Any], engine: str | Engine) -> None:
+    def __init__(self, function: Callable[..., Any], engine: str | Engine, kernels: str | None = None) -> None:
         self.function = function
         self.engine = engine
+        # What the environment says now: later calls need not look.
+        self.kernels = kernels_of(kernels) if kernels is not None or isinstance(engine, str) else None
         self._programs: dict[Any, tuple[Program, Any]] = {}
         update_wrapper(self, function)
 
@@ -32,11 +34,10 @@ class Compiled:
             return self.function(*args)
         leaves, nest = flatten(args)
         arrays = [x.numpy() if isinstance(x, Tensor) else as_array(x) for x in leaves]
-        sizes = tuple((a.shape, a.dtype.name) for a in arrays)
-        key = (repr(nest), sizes, get_default_dtype(), known_as(self.engine))
+        key = (repr(nest), tuple((a.shape, a.dtype.name) for a in arrays), get_default_dtype())
         if key not in self._programs:
             graph = trace(lambda *nodes: self.function(*unflatten(nest, nodes)), [(a.shape, a.dtype) for a in arrays])
-            self._programs[key] = choose(self.engine, graph).program(graph), graph.structure
+            self._programs[key] = choose(asked(self.engine, self.kernels), graph).program(graph), graph.structure
         program, structure = self._programs[key]
         new, outputs = program([v.raw for v in program.variables], arrays)
         for (variable, _), value in zip(program.graph.updates, new, strict=True):
@@ -70,4 +71,4 @@ def compile(function: Callable[..., Any], *, engine: str | Engine = "auto", kern
     >>> [round(step(0.25).item(), 4) for _ in range(3)], w.numpy().item()
     ([4.0, 1.0, 0.25], 3.25)
     """
-    return Compiled(function, asked(engine, kernels))
+    return Compiled(function, engine, kernels)

@@ -21,40 +21,37 @@ __all__ = ["CALLS", "Calls", "leave"]
 
 
 class Calls:
-    """The threads that are inside XLA: `with` one of these around each call."""
+    """The threads that are inside XLA: `with` one of these around each call, not within another."""
 
     def __init__(self) -> None:
-        self._depth: dict[int, int] = {}
+        self._inside: set[int] = set()
         self._last: int | None = None  # the thread that ends the process
 
     def __enter__(self) -> None:
-        me = get_ident()
-        self._depth[me] = self._depth.get(me, 0) + 1
-        if self._depth[me] == 1:
-            self._stay_if_it_ends(me)
+        self._inside.add(get_ident())
+        if self._last is not None:
+            self._stay()
 
     def __exit__(self, *error: object) -> None:
-        me = get_ident()
-        self._depth[me] -= 1
-        if not self._depth[me]:
-            del self._depth[me]
-            self._stay_if_it_ends(me)
+        self._inside.discard(get_ident())
+        if self._last is not None:
+            self._stay()
 
-    def _stay_if_it_ends(self, me: int) -> None:
+    def _stay(self) -> None:
         """All but the thread that ends the process wait here for its end."""
-        if self._last not in (None, me):
-            self._depth.pop(me, None)
+        if get_ident() != self._last:
+            self._inside.discard(get_ident())
             Event().wait()
 
     def end(self) -> None:
         """Let those finish that are inside, and nobody in any more but this thread."""
         self._last = get_ident()
-        while any(thread != self._last for thread in list(self._depth)):
+        while self._inside - {self._last}:
             sleep(0.002)
 
     def forget(self) -> None:
         """In a forked process the threads are gone."""
-        self._depth.clear()
+        self._inside.clear()
 
 
 CALLS = Calls()

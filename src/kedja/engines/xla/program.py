@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable, Sequence
+from threading import get_ident, main_thread
 from typing import Any
 
 import jax
@@ -116,8 +117,9 @@ class XLAProgram:
                 args = (*self._handed_over(values), self._lowered.held(), given)
                 self._run = Compiled(self._step, args, self.report, donated=(0,))
             new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
-            for output in outputs:  # while inside `CALLS`; whoever asked for them waits anyway
-                output.block_until_ready()
+            if get_ident() != main_thread().ident:  # wait while inside `CALLS`, as whoever asked does anyway
+                for output in outputs:
+                    output.block_until_ready()
         return list(new), list(outputs)
 
     def _given(self, i: int, x: Any, node: Tensor) -> Any:
