@@ -50,3 +50,43 @@ def test_leaving_takes_all_objects_from_the_collector():
         assert gc.get_freeze_count() >= before + len(many)
     finally:
         gc.unfreeze()
+
+
+COMPUTING = """
+import threading
+import numpy as np
+import kedja as kj
+
+x, y = np.random.default_rng(0).normal(size=(64, 16, 16, 8)).astype("float32"), np.arange(64) % 3
+begun = [threading.Event() for _ in range(3)]
+
+class Tell(kj.callbacks.Callback):
+    def after_epoch(self, run, epoch, figures):
+        begun[0].set()
+
+def net():
+    layers = [kj.nn.Conv2D(24, 3, padding="same", activation="relu"), kj.nn.Flatten(), kj.nn.Dense(3)]
+    return kj.Sequential(layers).build((None, 16, 16, 8), seed=0)
+
+def train():
+    net().fit(x, y, loss="cross_entropy", epochs=10**6, batch_size=32, callbacks=[Tell()], verbose=0, engine="xla")
+
+def ask(i):
+    model = net()
+    while True:
+        model.predict(x, engine="xla")
+        begun[i].set()
+
+for work, args in ((train, ()), (ask, (1,)), (ask, (2,))):
+    threading.Thread(target=work, args=args, daemon=True).start()
+for event in begun:
+    event.wait()
+print("left", end="", flush=True)
+"""
+
+
+def test_a_process_ends_while_threads_train_and_predict():
+    """Daemon threads inside XLA, and inside kernels, when the interpreter ends: exit code 0, not a word, no hang."""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", COMPUTING], capture_output=True, text=True, timeout=240)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "left", "")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kedja.data.check import check_array
-from kedja.engines import Engine, choose, get_engine
+from kedja.engines import Engine, choose, get_engine, known_as
 from kedja.engines.engine import Program
 from kedja.errors import DataError, GraphError, ShapeError
 from kedja.graph.dtypes import get_default_dtype
@@ -149,7 +149,7 @@ def measuring(
     """The program that evaluates batches like this one, of which there are so many; kept with the model."""
     programs = training_of(model).programs
     measured = (loss.structure() if loss is not None else None, tuple(m.structure() for m in metrics))
-    key = (*measured, batch.key(), batches > 1, engine if isinstance(engine, str) else engine.name, low)
+    key = (*measured, batch.key(), batches > 1, known_as(engine), low)
     if key not in programs:
         graph = evaluation_graph(model, loss, metrics, batch, low)
         programs[key] = suited(engine, graph, batches).program(graph)
@@ -232,7 +232,7 @@ def predicting(
     cache: dict[Any, Any] | None, low: Low | None,
 ) -> tuple[Program, list[float]]:  # fmt: skip
     """The program that predicts `rows` rows like these at a time, so many times, and the run-time numbers it takes."""
-    name = engine if isinstance(engine, str) else engine.name
+    name = known_as(engine)
     scalars = LayerScalars(model)
     key = (name, low, rows, batches > 1, tuple(scalars.names), tuple((a.shape[1:], a.dtype.name) for a in inputs))
     cache = {} if cache is None else cache
@@ -250,7 +250,7 @@ def predicting(
 
 def suited(engine: str | Engine, graph: Graph, times: int) -> Engine:
     """The engine asked for; for "auto" NumPy where it is done with all of it before XLA has compiled."""
-    if engine == "auto" and work(graph) * times < SMALL:
+    if known_as(engine)[0] == "auto" and work(graph) * times < SMALL:
         return get_engine("reference")
     return choose(engine, graph)
 

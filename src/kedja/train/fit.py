@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines.choice import get_engine
-from kedja.engines.engine import Engine
+from kedja.engines import Engine, asked, get_engine, known_as
 from kedja.errors import DataError, GraphError
 from kedja.nn import initializers, losses, regularizers
 from kedja.nn.layers.layer import fresh_seed, trainable
@@ -101,6 +100,7 @@ def fit(
     verbose: int | None = None,
     resume: Any = None,
     precision: Any = None,
+    kernels: str | None = None,
     accumulate: int = 1,
     check: bool = False,
     **unknown: Any,
@@ -113,6 +113,7 @@ def fit(
     class or "balanced". `regularizer` is a penalty on every kernel that has none of its own. `augment` mixes examples
     with each other (`kj.augment.Mixup()`). `callbacks` are told of steps or epochs. `precision="bfloat16"` runs forward
     and backward in bfloat16, with weights and optimiser as they are; "tf32" lets a GPU multiply float32 in tf32.
+    `kernels` is which of kedja's own kernels XLA calls on a CPU: "auto", "winograd" or "xla" (docs/engines.md).
     `accumulate` batches are taken one after the other for each step. `check` looks at data, loss and gradients first
     (`kj.check`). `seed` decides starting weights, order and every random number; without one it is drawn and recorded.
     A second call continues where the first ended; `reset()` starts over. Ctrl-C ends the run after the present step and
@@ -141,7 +142,7 @@ def fit(
             model, training, x, y,
             Wish(
                 loss, optimizer, epochs, batch_size, validation, metrics, shuffle, seed, sample_weight, class_weight,
-                regularizer, augment, hooks, engine, verbose, resume,
+                regularizer, augment, hooks, asked(engine, kernels), verbose, resume,
                 precision=precision, accumulate=accumulate, check=check,
             ),
         )  # fmt: skip
@@ -234,14 +235,17 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             aside = held_out if isinstance(held_out, tuple) else None
             expect_sound(model, chosen, learn, aside, seed, wish.verbose, sampled=stream is not None)
         loop, key, names, scalars = steps()
-        judge = None
+        judge, kernels = None, known_as(wish.engine)[1]
         if held_out is not None:
-            judge = judge_of(model, chosen, measures, held_out, loop.report.engine, low)
+            judge = judge_of(model, chosen, measures, held_out, asked(loop.report.engine, kernels or None), low)
+        if loop.report.engine != "xla" or kernels not in ("winograd", "xla"):
+            kernels = ""  # nothing that decides a number: "auto" and "llvm" call the same ones
         if shelves or resumed is not None:
             told = identity(
                 model, chosen, measures, scalars, given, engine=loop.report.engine, columns=names, seed=seed,
                 batch_size=size // accumulate, shuffle=wish.shuffle and not full, accumulate=accumulate,
                 precision=None if low is None else low.name, augment=None if mixing is None else mixing.config(),
+                kernels=kernels or None,
             )  # fmt: skip
         if resumed is not None:
             resumed.accept(told, hooks)
@@ -263,6 +267,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             **({"regularizer": penalty.config()} if penalty is not None else {}),
             **({"augment": mixing.config()} if mixing is not None else {}),
             **({"precision": low.name} if low is not None else {}),
+            **({"kernels": kernels} if kernels else {}),
             **({"accumulate": accumulate} if accumulate > 1 else {}),
         },
     )  # fmt: skip

@@ -129,8 +129,10 @@ def machine(engine: str) -> dict[str, Any]:
     found: dict[str, Any] = {"system": platform.system(), "machine": platform.machine(), "numpy": np.__version__}
     if engine == "xla":
         from kedja.engines.xla.devices import device
+        from kedja.engines.xla.kernels import can_be_called
 
         found["device"] = str(device().device_kind)
+        found["kernels"] = "kedja's" if can_be_called() else "XLA's"
         for package in ("jax", "jaxlib"):
             try:
                 found[package] = version(package)

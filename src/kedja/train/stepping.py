@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.engines import choose
+from kedja.engines import choose, known_as
 from kedja.engines.engine import Engine
 from kedja.errors import DataError
 from kedja.graph.trace import Graph
@@ -82,7 +82,7 @@ class StepProgram:
             self.scalars.mixing is not None or any(layer.couples_rows for layer in self.learning_layers())
         )
         batch = Batch(inputs, y, size, weighted, padded=bool(left) and not coupled)
-        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        name = known_as(self.engine)
         key = (
             batch.key(), self.loss.structure(), tuple(m.structure() for m in self.metrics),
             self.scalars.structure(), name, full, tuple(self.parameters), self.frozen(), rows, self.with_norm,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kedja.elsewhere import takes_only
-from kedja.engines import Engine
+from kedja.engines import Engine, asked
 from kedja.errors import DataError
 from kedja.graph.node import bind
 from kedja.nn import losses
@@ -55,19 +55,20 @@ def _compile(model: Module, *, loss: Any = None, optimizer: Any = None, metrics:
 
 def _evaluate(
     model: Module, x: Any, y: Any = None, *, loss: Any = None, metrics: Any = None, sample_weight: Any = None,
-    engine: str | Engine = "auto", precision: Any = None,
+    engine: str | Engine = "auto", precision: Any = None, kernels: str | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """The mean loss and metrics over x and y (or a data set), exact for any number of rows.
 
     `precision="bfloat16"` computes the model in bfloat16, "tf32" allows a GPU to multiply float32 in tf32; by default
-    it is computed in the type of its weights.
+    it is computed in the type of its weights. `kernels` is which of kedja's own kernels XLA calls on a CPU: "auto",
+    "winograd" or "xla" (docs/engines.md).
 
     >>> import kedja as kj
     >>> net = kj.Sequential([kj.nn.Dense(1, init="zeros")]).build((None, 2))
     >>> net.evaluate([[1.0, 2.0]], [[3.0]], loss="mse", metrics=["mae"])
     {'loss': 9.0, 'mae': 3.0}
     """
-    training = training_of(model)
+    training, engine = training_of(model), asked(engine, kernels)
     model.expect_weights()
     chosen = losses.get(loss) if loss is not None else training.loss
     if (data := streamed(x, y)) is not None:
@@ -88,29 +89,31 @@ def _evaluate(
     return evaluator(model, chosen, measures, inputs, targets, weights, engine, low)()
 
 
-def _predict(model: Module, x: Any, *, engine: str | Engine = "auto", precision: Any = None) -> Any:
-    """The raw output of the model for every row of x, as an array. `precision` as in `evaluate`.
+def _predict(
+    model: Module, x: Any, *, engine: str | Engine = "auto", precision: Any = None, kernels: str | None = None
+) -> Any:
+    """The raw output of the model for every row of x, as an array. `precision` and `kernels` as in `evaluate`.
 
     >>> import kedja as kj
     >>> kj.Sequential([kj.nn.Dense(2, init="zeros")]).build((None, 3)).predict([[1.0, 2.0, 3.0]]).tolist()
     [[0.0, 0.0]]
     """
-    programs = training_of(model).programs
+    programs, engine = training_of(model).programs, asked(engine, kernels)
     if (data := streamed(x)) is not None:
         return predict_stream(model, data, engine, programs, check_precision(precision, model_dtype(model)))
     return predict(model, x, engine, programs, precision)
 
 
-def _predict_proba(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+def _predict_proba(model: Module, x: Any, *, engine: str | Engine = "auto", kernels: str | None = None) -> Array:
     """Probabilities: the output after a sigmoid or softmax, which the loss implies where the model has none."""
     loss = training_of(model).loss
-    return probabilities(model, _predict(model, x, engine=engine), loss.name if loss else None)
+    return probabilities(model, _predict(model, x, engine=asked(engine, kernels)), loss.name if loss else None)
 
 
-def _predict_labels(model: Module, x: Any, *, engine: str | Engine = "auto") -> Array:
+def _predict_labels(model: Module, x: Any, *, engine: str | Engine = "auto", kernels: str | None = None) -> Array:
     """The class of every row, (n,) int64: the most likely one."""
     loss = training_of(model).loss
-    return decide(model, _predict(model, x, engine=engine), loss.name if loss else None)
+    return decide(model, _predict(model, x, engine=asked(engine, kernels)), loss.name if loss else None)
 
 
 def _reset(model: Module, seed: int | None = None) -> Module:

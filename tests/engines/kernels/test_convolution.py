@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.ops import convolution
 from kedja.ops.windows import Windows, count
@@ -66,7 +67,7 @@ def test_each_vector_width_gives_the_references_numbers(bits, dtype, geometry):
         scale, bias = rng.normal(size=(2, w[-1])).astype(dtype)
         plain = convolution._conv(a, k, 1, **place)
         near(kernels.conv(a, k, 1, bias=bias, scale=scale, plus=y, **place), plain * scale + bias + y, dtype)
-        near(kernels.conv(a, k, 1, scale=scale, relu=True, **place), np.maximum(plain * scale, 0), dtype)
+        near(kernels.conv(a, k, 1, scale=scale, act=RELU, **place), np.maximum(plain * scale, 0), dtype)
         found = kernels.weights(a, y, w[:-2], 1, sums=True, **place)
         near(found[0], convolution._conv_kernel(a, y, w[:-2], 1, **place), dtype)
         near(found[1], y.sum((0, 1, 2)), dtype)
@@ -126,7 +127,7 @@ def test_gradients_are_pytorchs(geometry):
     expected = torch.relu(z).permute(0, 2, 3, 1)
     grads = [v.numpy() for v in torch.autograd.grad(expected, tensors, torch.tensor(g))]
     place = windows.placing()
-    y = kernels.conv(a, k, 1, bias=bias, relu=True, **place)
+    y = kernels.conv(a, k, 1, bias=bias, act=RELU, **place)
     if y is None:
         return
     y = np.asarray(y)
@@ -160,7 +161,7 @@ def test_a_missing_number_stays_missing_through_the_relu():
     a, k, _ = arrays((1, 3, 3, 1), (2, 1, 1, 3), Windows((2, 1), (1, 1), (0, 0), (0, 0), (1, 1)), "float32")
     a[0, 1, 1, 0] = np.nan
     place = {"stride": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
-    y = np.asarray(kernels.conv(a, k, 1, relu=True, **place))
+    y = np.asarray(kernels.conv(a, k, 1, act=RELU, **place))
     assert np.isnan(y[0, :, 1]).all() and np.isfinite(y[0, :, (0, 2)]).all()
 
 

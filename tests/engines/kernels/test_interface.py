@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 
 pytest.importorskip("llvmlite")
@@ -98,7 +99,7 @@ def test_many_kernels_at_once_from_several_threads():
     rng = np.random.default_rng(0)
     x = jax.numpy.asarray(rng.normal(size=(16, 12, 12, 4)), "float32")
     w = jax.numpy.asarray(rng.normal(size=(3, 3, 4, 20)), "float32")
-    run = jax.jit(lambda x, w: kernels.weights(x, kernels.conv(x, w, 1, relu=True, **PLACE), (3, 3), 1, **PLACE))
+    run = jax.jit(lambda x, w: kernels.weights(x, kernels.conv(x, w, 1, act=RELU, **PLACE), (3, 3), 1, **PLACE))
     expected, wrong = np.asarray(run(x, w)), []
 
     def work() -> None:

@@ -10,6 +10,7 @@ from kedja.engines.xla import kernels
 
 pytest.importorskip("llvmlite")
 from kedja.engines.kernels import plans
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.target import narrowed
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="kernels do not serve here")
@@ -68,7 +69,9 @@ def test_convolutions_have_the_same_bits(bits, choice, case):
         patch.setattr(kernels, "_target", lambda: narrowed(bits))
 
         def f(x, w, *more):
-            return kernels.conv(x, w, 1, relu=relu, **dict(zip([*arrays][2:], more, strict=True)), **attrs)
+            return kernels.conv(
+                x, w, 1, act=RELU if relu else None, **dict(zip([*arrays][2:], more, strict=True)), **attrs
+            )
 
         plain, apart = both_ways(f, *arrays.values(), expected_calls=2)
     np.testing.assert_array_equal(plain, apart)
@@ -85,7 +88,7 @@ def test_gradients_by_the_input_have_the_same_bits(monkeypatch, choice, channels
     )
     attrs = {"stride": (1, 1), "low": (1, 1), "high": (1, 1), "dilation": (1, 1)}
     plain, apart = both_ways(
-        lambda g, w, p: kernels.transpose(g, w, (9, 9), 1, positive=p, **attrs), g, w, positive, expected_calls=2
+        lambda g, w, p: kernels.transpose(g, w, (9, 9), 1, value=p, act=RELU, **attrs), g, w, positive, expected_calls=2
     )
     np.testing.assert_array_equal(plain, apart)
 

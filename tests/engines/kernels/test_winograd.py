@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kedja as kj
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.errors import UnknownNameError
 from kedja.ops import convolution
@@ -66,7 +67,7 @@ def test_each_vector_width_gives_the_numbers_of_float64(bits, geometry):
         patch.setattr(kernels, "_target", lambda: target)
         y = convolution._conv(wide[0], wide[1], 1, **place)
         near(kernels.conv(x, w, 1, **place), y)
-        near(kernels.conv(x, w, 1, bias=bias, relu=True, **place), np.maximum(y + bias, 0))
+        near(kernels.conv(x, w, 1, bias=bias, act=RELU, **place), np.maximum(y + bias, 0))
         scale = rng.normal(size=outs).astype("f")
         near(kernels.conv(x, w, 1, bias=bias, scale=scale, **place), y * scale + bias)
         near(kernels.conv(x, w, 1, plus=g, **place), y + g)
@@ -74,7 +75,7 @@ def test_each_vector_width_gives_the_numbers_of_float64(bits, geometry):
         near(dw, convolution._conv_kernel(wide[0], wide[2], (3, 3), 1, **place))
         near(db, wide[2].sum((0, 1, 2)))
         dx = convolution._conv_transpose(wide[2], wide[1], shape[1:-1], 1, **place)
-        near(kernels.transpose(g, w, shape[1:-1], 1, positive=x, **place), dx * (x > 0))
+        near(kernels.transpose(g, w, shape[1:-1], 1, value=x, **place), dx * (x > 0))
 
 
 def test_its_error_is_that_of_the_plain_sum():

@@ -214,6 +214,10 @@ class Builder:
         steps = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         return self.ir.icmp_signed("<", steps, self._spread(count.value, I64))
 
+    def masks(self, count: Int, vectors: int, ragged: bool) -> list[Any]:
+        """The lanes of each of so many vectors that hold one of `count` numbers; None where, not `ragged`, all do."""
+        return [self.mask(count - v * self.lanes) if ragged else None for v in range(vectors)]
+
     def copy(self, target: Any, source: Any, count: Int) -> None:
         """`count` numbers from one place to another."""
         function = self.declared("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])
@@ -252,9 +256,9 @@ class Builder:
             return self.ir.fadd(self.ir.fmul(a, b), c)
         return self.ir.call(self.declared(f"llvm.fma.{self._suffix}", self.vector, [self.vector] * 3), [a, b, c])
 
-    def relu(self, x: Any) -> Any:
-        """0 where x is negative; a missing number stays missing."""
-        return self.ir.select(self.ir.fcmp_ordered("<", x, self.zero), self.zero, x)
+    def everywhere(self, value: float) -> Any:
+        """A number known now, in all lanes."""
+        return ir.Constant(self.vector, [float(value)] * self.lanes)
 
     def where_positive(self, x: Any, y: Any) -> Any:
         """y where x is positive, else 0."""

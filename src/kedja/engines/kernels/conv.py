@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int, Variable
-from kedja.engines.kernels.tile import AHEAD
+from kedja.engines.kernels.tile import accumulate
 
 __all__ = ["FIELDS", "Conv", "Packing", "apart", "write"]
 
@@ -47,10 +48,10 @@ class Conv(NamedTuple):
     vectors: int
     ragged: bool  # whether the last block is not full
     bias: bool = False
-    relu: bool = False
+    act: Activation | None = None  # applied last; with `masked` it is that of the other array
     scaled: bool = False  # whether each channel of the sum is multiplied by a number of its own, before the bias
-    plus: bool = False  # whether an array like y is added, before the relu
-    masked: bool = False  # whether y is 0 where another array is not positive: the gradient through a relu
+    plus: bool = False  # whether an array like y is added, before the activation
+    masked: bool = False  # whether y is multiplied by the derivative of what gave another array
     each: bool = False  # whether each channel is convolved by itself (depthwise)
     narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
     packed: bool = False  # whether the weights come packed, with bias and scale
@@ -119,7 +120,7 @@ def _pack_rows(b: Builder, kind: Conv | Packing, n: Any, chunk: Int, w: Any, sca
         r, s = at // n.kernel_columns, at % n.kernel_columns
         source = b.at(w, r * n.w_rows + s * n.w_columns + c * n.w_channels + block * width)
         target = b.at(body, block * size + (at * n.depth + c) * width)
-        for v, mask in enumerate(_masks(b, kind, n, block * width)):
+        for v, mask in enumerate(b.masks(n.outs - block * width, kind.vectors, kind.ragged)):
             found = b.load(b.at(source, b.whole(v * b.lanes)), mask)
             if scale is not None:
                 found = b.ir.fmul(found, b.load(b.at(scale, block * width + v * b.lanes), mask))
@@ -204,7 +205,7 @@ def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, m
                 at = (unit.first // n.columns + r) * n.kept + lane
                 found = b.load(b.at(strips, r * n.strip + n.strip_low + lane), some)
                 if kind.masked:
-                    found = b.where_positive(b.load(b.at(mask, at), some), found)
+                    found = (kind.act or RELU).through(b, b.load(b.at(mask, at), some), found)
                 b.store(found, b.at(y, at), some)
 
 
@@ -213,26 +214,15 @@ def _tile(
 ) -> tuple[list[Int], list[list[Variable]]]:
     """The sums of `places` places and `vectors` vectors. Past the unit's end the last place is done again."""
     places = [(begin + t).least(unit.places - 1) for t in range(kind.places)]
-    some = _masks(b, kind, n, out) if kind.each else []
+    some = b.masks(n.outs - out, kind.vectors, kind.ragged) if kind.each else None
     windows = [b.at(unit.source, b.load_int(unit.table, p)) for p in places]
     starts = [b.load(b.at(weights, b.whole(v * b.lanes))) for v in range(kind.vectors)]
     sums = [[b.variable(starts[v]) for v in range(kind.vectors)] for _ in places]
     row = b.variable(ir.Constant(ir.IntType(64), kind.vectors * b.lanes))
     with b.loop(n.outer) as i, b.loop(n.middle) as j:
-        offset = i * n.outer_step + j * n.middle_step
+        offset = i * n.outer_step + j * n.middle_step + (out if kind.each else 0)
         here = b.at(weights, b.whole(row.get()))
-        with b.loop(n.run) as q:
-            q = b.opaque(q)
-            ws = [b.load(b.at(here, q * (kind.vectors * b.lanes) + v * b.lanes)) for v in range(kind.vectors)]
-            at = offset + q
-            for t, window in enumerate(windows):
-                if t >= AHEAD:
-                    at = b.opaque(at, [s.get() for s in sums[t - AHEAD]])
-                number = None if kind.each else b.splat(b.number(window, at))
-                for v, w in enumerate(ws):
-                    if kind.each:
-                        number = b.load(b.at(window, at + out + v * b.lanes), some[v])
-                    sums[t][v].set(b.fma(number, w, sums[t][v].get()))
+        accumulate(b, windows, None, here, n.run, sums, offset, some)
         row.set((b.whole(row.get()) + n.run * (kind.vectors * b.lanes)).value)
     return places, sums
 
@@ -242,20 +232,15 @@ def _finish(
     y: Any, plus: Any, mask: Any,
 ) -> None:  # fmt: skip
     """The epilogue, and the store."""
-    masks = _masks(b, kind, n, out)
+    masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
     for t in range(kind.places):
         for v in range(kind.vectors):
             found = sums[t][v].get()
             where = (unit.first + places[t]) * n.outs + out + v * b.lanes
             if plus is not None:
                 found = b.ir.fadd(found, b.load(b.at(plus, where), masks[v]))
-            if kind.relu:
-                found = b.relu(found)
             if kind.masked:
-                found = b.where_positive(b.load(b.at(mask, where), masks[v]), found)
+                found = (kind.act or RELU).through(b, b.load(b.at(mask, where), masks[v]), found)
+            elif kind.act:
+                found = kind.act.of(b, found)
             b.store(found, b.at(y, where), masks[v])
-
-
-def _masks(b: Builder, kind: Conv | Packing, n: Any, out: Int) -> list[Any]:
-    """The lanes of each vector from `out` on that hold channels; None where all do."""
-    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]

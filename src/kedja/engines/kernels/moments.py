@@ -43,7 +43,7 @@ def write(b: Builder, kind: Moments) -> None:
         with b.loop((last - first + (PORTION - 1)) // PORTION) as p, b.loop(blocks) as block:
             begin = first + p * PORTION
             count, out = (last - begin).least(PORTION), block * width
-            masks = [b.mask(n.channels - out - v * b.lanes) if kind.ragged else None for v in range(VECTORS)]
+            masks = b.masks(n.channels - out, VECTORS, kind.ragged)
             corner = begin * n.channels + out
             if kind.back:
                 where = [buffer(i) for i in range(3)]
@@ -54,7 +54,7 @@ def write(b: Builder, kind: Moments) -> None:
         parts, y = buffer(inputs + 1), buffer(inputs)
         with b.loop((n.channels + (b.lanes - 1)) // b.lanes) as block:
             out = block * b.lanes
-            mask = b.mask(n.channels - out) if kind.ragged else None
+            (mask,) = b.masks(n.channels - out, 1, kind.ragged)
             totals = [b.variable(b.zero) for _ in range(2)]
             with b.loop(n.work) as part:
                 here = b.at(parts, part * 2 * n.channels + out)

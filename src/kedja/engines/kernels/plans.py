@@ -143,7 +143,7 @@ def _places(numbers: Mapping[str, int], most: int) -> int:
 
 
 def _plan_forward(
-    g: Geometry, gaps: Shape, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, bool]
+    g: Geometry, gaps: Shape, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, Any]
 ) -> Plan:
     itemsize = np.dtype(dtype).itemsize
     vectors, places = (1, EACH_ROWS) if g.each else _vectors(target, g.outs, itemsize)
@@ -204,7 +204,7 @@ def _fours(g: Geometry, itemsize: int, most: int, width: int, target: Target) ->
 
 
 def _plan_winograd(
-    g: Geometry, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, bool]
+    g: Geometry, kernel_steps: Mapping[str, int], dtype: str, target: Target, epilogue: Mapping[str, Any]
 ) -> Plan:
     itemsize = np.dtype(dtype).itemsize
     vectors, most = _vectors(target, g.outs, itemsize)
@@ -224,7 +224,7 @@ def _plan_winograd(
     return Plan(kind, target, tuple(numbers[name] for name in winograd.FIELDS), packed)
 
 
-def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan:
+def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: Any) -> Plan:
     """y from x and w, by fours (Winograd's) if they may and pay."""
     across = g.outs if g.each else g.channels * g.outs
     steps = {
@@ -244,7 +244,7 @@ def in_phases(into: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> boo
     )  # fmt: skip
 
 
-def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: bool) -> Plan | None:
+def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False, **epilogue: Any) -> Plan | None:
     """x from y and w: y, spread by the stride, met by the flipped kernel. None where something else is faster."""
     if g.stride != (1, 1) and not g.each:  # most products would be by the zeros between: patches were 3 times faster
         return None
@@ -283,7 +283,7 @@ def _narrow_pays(g: Geometry, itemsize: int, target: Target) -> bool:
     return g.dilation[1] == 1 and 1.2 * as_places < as_channels
 
 
-def _plan_narrow(g: Geometry, back: Geometry, dtype: str, target: Target, epilogue: Mapping[str, bool]) -> Plan:
+def _plan_narrow(g: Geometry, back: Geometry, dtype: str, target: Target, epilogue: Mapping[str, Any]) -> Plan:
     row = g.kernel[1] * g.channels
     reach = max((g.out[1] - 1) * g.stride[1] + g.kernel[1], g.low[1] + g.into[1])
     steps = {

@@ -13,17 +13,23 @@ AHEAD = 2  # how many numbers are loaded before their products
 
 
 def accumulate(
-    b: Builder, sources: Sequence[Any], step: Int | None, panel: Any, run: Int, sums: Sequence[Sequence[Variable]]
-) -> None:
-    """sums[t][v] += Σ_q sources[t][q · step] · panel[q, v]; without a step the sources' numbers are neighbours."""
+    b: Builder, sources: Sequence[Any], step: Int | None, panel: Any, run: Int, sums: Sequence[Sequence[Variable]],
+    start: Int | None = None, each: Sequence[Any] | None = None,
+) -> None:  # fmt: skip
+    """sums[t][v] += Σ_q sources[t][start + q · step] · panel[q, v]; without a step the sources' numbers are neighbours.
+
+    With `each`, a mask for each vector, every lane of a vector is multiplied by a number of its own, its neighbour's.
+    """
     vectors = len(sums[0])
     with b.loop(run) as q:
         q = b.opaque(q)
         ws = [b.load(b.at(panel, q * (vectors * b.lanes) + v * b.lanes)) for v in range(vectors)]
         here = q if step is None else b.opaque(q * step)
+        here = here if start is None else start + here
         for t, source in enumerate(sources):
             if t >= AHEAD:
                 here = b.opaque(here, [s.get() for s in sums[t - AHEAD]])
-            number = b.splat(b.number(source, here))
-            for total, w in zip(sums[t], ws, strict=True):
-                total.set(b.fma(number, w, total.get()))
+            number = None if each else b.splat(b.number(source, here))
+            for v, (total, w) in enumerate(zip(sums[t], ws, strict=True)):
+                factor = b.load(b.at(source, here + v * b.lanes), each[v]) if each else number
+                total.set(b.fma(factor, w, total.get()))

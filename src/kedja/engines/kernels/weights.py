@@ -56,7 +56,7 @@ def write(b: Builder, kind: Weights) -> None:
             ):
                 block = first + i
                 out = block * width
-                masks = [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
+                masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
                 home = b.at(mine, block * block_size)
                 given = b.at(g, unit.first * n.outs + out)
                 with b.loop(n.tiles) as tile:
@@ -128,9 +128,8 @@ def _sum(b: Builder, kind: Weights, n: Any, unit: bands.Unit, given: Any, masks:
 
 def _add_up(b: Builder, kind: Weights, n: Any, first: Any, step: Int, target: Any, out: Int) -> None:
     """One row of the result: the rows of all parts, in order."""
-    for v in range(kind.vectors):
+    for v, mask in enumerate(b.masks(n.outs - out, kind.vectors, kind.ragged)):
         total = b.variable(b.load(b.at(first, b.whole(v * b.lanes))))
         with b.loop(n.parts - 1) as p:
             total.set(b.ir.fadd(total.get(), b.load(b.at(first, (p + 1) * step + v * b.lanes))))
-        mask = b.mask(n.outs - out - v * b.lanes) if kind.ragged else None
         b.store(total.get(), b.at(target, b.whole(v * b.lanes)), mask)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int
 from kedja.engines.kernels.tile import accumulate
 
@@ -49,7 +50,7 @@ class Winograd(NamedTuple):
     ragged: bool
     bias: bool = False
     scaled: bool = False
-    relu: bool = False
+    act: Activation | None = None
     masked: bool = False
     packed: bool = False  # whether the weights come transformed, with the scale
 
@@ -85,10 +86,6 @@ def _place(kind: Winograd | Packing, name: str) -> int:
     return whole.index(name)
 
 
-def _masks(b: Builder, kind: Winograd | Packing, n: Any, out: Int) -> list[Any]:
-    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
-
-
 # --- G w Gᵀ ---------------------------------------------------------------------------------------------------------
 def _write_weights(b: Builder, kind: Winograd | Packing) -> None:
     width = kind.vectors * b.lanes
@@ -111,7 +108,7 @@ def _write_weights(b: Builder, kind: Winograd | Packing) -> None:
                 columns = b.choose(near, n.w_columns, LINE * width)
                 channels = b.choose(near, n.w_channels, width)
                 target = b.at(packed, block * POINTS * n.channels * width + c * width)
-                masks = _masks(b, kind, n, block * width)
+                masks = b.masks(n.outs - block * width, kind.vectors, kind.ragged)
                 scale = buffer(_place(kind, "scaled")) if kind.scaled else None
                 scales = [
                     None if scale is None else b.load(b.at(scale, block * width + v * b.lanes), mask)
@@ -219,7 +216,7 @@ def _finish(
 ) -> None:
     """The outputs of a unit and a block, four at a time, with the epilogue."""
     width = kind.vectors * b.lanes
-    masks = _masks(b, kind, n, out)
+    masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
     rows_before = unit.first // n.columns
     image, row = rows_before // n.rows, rows_before % n.rows
     given = buffer(_place(kind, "bias")) if kind.bias else None
@@ -243,13 +240,13 @@ def _finish(
                         place = b.ir.select(there[i][j], place, spare)
                     if kind.bias:
                         value = b.ir.fadd(value, bias[v])
-                    if kind.relu:
-                        value = b.relu(value)
+                    if kind.act and not kind.masked:
+                        value = kind.act.of(b, value)
                     if kind.masked:
                         mask = b.at(
                             buffer(_place(kind, "masked")), (first + n.out_columns * i + j) * n.outs + out + v * b.lanes
                         )
                         if there[i][j] is not None:
                             mask = b.ir.select(there[i][j], mask, spare)
-                        value = b.where_positive(b.load(mask, masks[v]), value)
+                        value = (kind.act or RELU).through(b, b.load(mask, masks[v]), value)
                     b.store(value, place, masks[v])

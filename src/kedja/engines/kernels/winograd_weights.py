@@ -70,14 +70,14 @@ def write(b: Builder, kind: WinogradWeights) -> None:
         parts = buffer(3 + kind.sums)
         with b.loop(end - begin) as i, b.loop(n.blocks) as block:
             c, out = begin + i, block * width
-            for v, mask in enumerate(_masks(b, kind, n, out)):
+            for v, mask in enumerate(b.masks(n.outs - out, kind.vectors, kind.ragged)):
                 row = b.at(parts, block * block_size + c * width + v * b.lanes)
                 u = [[_added(b, n, b.at(row, size * (4 * r + s)), step) for s in range(4)] for r in range(4)]
                 for k, dw in enumerate(both_ways(u, lambda a: _collect_weights(b, a))):
                     b.store(dw, b.at(buffer(2), (n.channels * k + c) * n.outs + out + v * b.lanes), mask)
         if kind.sums:
             with b.when(chunk.compare("==", 0)), b.loop(n.blocks) as block:
-                for v, mask in enumerate(_masks(b, kind, n, block * width)):
+                for v, mask in enumerate(b.masks(n.outs - block * width, kind.vectors, kind.ragged)):
                     total = _added(b, n, b.at(parts, block * block_size + size * POINTS + v * b.lanes), step)
                     b.store(total, b.at(buffer(3), block * width + v * b.lanes), mask)
 
@@ -86,10 +86,6 @@ def _sizes(n: Any, kind: WinogradWeights, width: int) -> tuple[Int, Int]:
     """Numbers of one of the 16, and of a block: all of them and the sums of g."""
     size = n.tiles * (kind.entries * width)
     return size, size * POINTS + width
-
-
-def _masks(b: Builder, kind: WinogradWeights, n: Any, out: Int) -> list[Any]:
-    return [b.mask(n.outs - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
 
 
 def _spread_given(

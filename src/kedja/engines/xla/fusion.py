@@ -1,8 +1,9 @@
 """What kernels do in one go that a graph says in several nodes.
 
 - a convolution, the numbers by which each channel is multiplied and which are added to it, as a norm in inference
-  does, an array added to it, as in a residual block, and relu: all done where the sums lie in registers;
-- the gradient through a relu of a convolution's or a pooling's gradient: 0 where the relu's value is not positive;
+  does, an array added to it, as in a residual block, and an activation that is linear in pieces (relu, relu6, leaky
+  relu): all done where the sums lie in registers;
+- the gradient through such an activation of a convolution's gradient, or through a relu of a pooling's;
 - the gradients by a convolution's kernel and by its bias, which read the same array.
 
 `fused` finds these in a graph once. What kernels do not serve is computed as the nodes say.
@@ -14,12 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
+from kedja.engines.xla.activations import Ended, activations, applied, compared, gradient, passed, through
 from kedja.engines.xla.windows import WINDOWS
-from kedja.graph.node import CONSTANT, Tensor
+from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.ops import elementwise, reductions
 from kedja.ops.convolution import collect, correlate, spread
@@ -30,6 +31,7 @@ __all__ = ["Fused", "fused"]
 LINEAR = (elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide)
 
 # For a node: the values so far → the value of this node, and of others made along with it. None: it is left out.
+Acts = Mapping[Tensor, list[Ended]]
 Fused = dict[Tensor, Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]] | None]
 
 
@@ -45,19 +47,19 @@ def fused(graph: Graph) -> Fused:
     for end in graph.ends:
         users[end].append(None)
     place = {node: i for i, node in enumerate(graph.order)}
-    relus = {node.inputs[0]: node for node in graph.order if node.op is elementwise.relu}
+    acts = activations(graph.order)
     for node in graph.order:
         if node.op is correlate:
-            _epilogue(node, users, relus, place, found)
-        elif node.op is elementwise.multiply:
-            _masked(node, users, relus, place, found)
+            _epilogue(node, users, acts, place, found)
+        elif node.op in (elementwise.multiply, elementwise.select, elementwise.add):
+            _through(node, users, acts, place, found)
         elif node.op is collect:
             _with_sums(node, users, place, found)
     return found
 
 
-def _epilogue(c: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapping[Tensor, int], found: Fused) -> None:
-    """relu(conv · scale + shift + plus), or a part of it: a norm in inference, a bias, a residual."""
+def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], found: Fused) -> None:
+    """act(conv · scale + shift + plus), or a part of it: a norm in inference, a bias, a residual."""
     last, steps, plus = c, [], None
     while (user := _only_user(last, users, found)) is not None:
         if user.op not in LINEAR:
@@ -75,29 +77,30 @@ def _epilogue(c: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapp
         found[last], last = None, user
         if plus is not None:
             break
-    relu = relus.get(last)
-    if relu is not None and all(u is relu or (_is_sign(u, last) and place[u] > place[relu]) for u in users[last]):
-        for user in users[last]:
-            if user is not relu:  # relu(z) > 0 is z > 0
-                found[user] = _sign_of(relu, user)
-        found[last] = None
-        last = relu
+    z, act, signs = last, None, []
+    ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, place, found)), None)
+    if ended is not None:
+        for user in users[z]:
+            if user not in {ended.y, *ended.inner}:  # a comparison of z: y tells as much
+                found[user] = _compared(ended.y, user)
+        found.update(dict.fromkeys([z, *ended.inner]))
+        last, act = ended.y, ended.act
+        signs = [node for node in ended.inner if compared(node, z, act)]
     elif last is c:
         return
-    has_relu = last is relu
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
         x, w = (values[v] for v in c.inputs)
         scale, shift = _line(c.shape[-1], [(op, values[v]) for op, v in steps])
         more = None if plus is None else values[plus]
-        y = kernels.conv(x, w, bias=shift, scale=scale, plus=more, relu=has_relu, **c.attrs)
+        y = kernels.conv(x, w, bias=shift, scale=scale, plus=more, act=act, **c.attrs)
         if y is None:
             y = WINDOWS[correlate](x, w, **c.attrs)
             y = y if scale is None else y * scale
             y = y if shift is None else y + shift
             y = y if more is None else y + more
-            y = lax.max(y, jnp.zeros_like(y)) if has_relu else y
-        return {last: y}
+            y = applied(act, y)
+        return {last: y, **{sign: passed(sign, y) for sign in signs}}
 
     found[last] = work
 
@@ -129,53 +132,50 @@ def _line(channels: int, steps: list[Any]) -> tuple[Any, Any]:
     return scale, shift
 
 
-def _sign_of(relu: Tensor, sign: Tensor) -> Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]:
-    return lambda values: {sign: lax.gt(values[relu], jnp.zeros_like(values[relu]))}
+def _closed(ended: Ended, z: Tensor, users: Any, place: Mapping[Tensor, int], found: Fused) -> bool:
+    """Whether nobody needs z, or what lies between it and y, but for comparisons that y answers too."""
+    inside = {ended.y, *ended.inner}
+    if any(node in found for node in inside):
+        return False
+    for node in (z, *ended.inner):
+        for user in users[node]:
+            if user in inside:
+                continue
+            asked = user if node is z else node
+            later = user is None or place[user] > place[ended.y]
+            if not (later and compared(asked, z, ended.act)):
+                return False
+    return True
 
 
-def _is_sign(node: Tensor | None, z: Tensor) -> bool:
-    """Whether the node is z > 0."""
-    return (
-        node is not None and node.op is elementwise.greater and node.inputs[0] is z
-        and node.inputs[1].op is CONSTANT and node.inputs[1].size == 1 and not np.any(node.inputs[1].attrs["value"])
-    )  # fmt: skip
+def _compared(y: Tensor, node: Tensor) -> Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]:
+    return lambda values: {node: passed(node, values[y])}
 
 
-def _masked(
-    node: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapping[Tensor, int], found: Fused
-) -> None:
-    """(z > 0) · a gradient that a kernel makes."""
-    for made, sign in (node.inputs, node.inputs[::-1]):
-        if made.op not in (spread, give_back) or users[made] != [node] or sign.op is not elementwise.astype:
-            continue
-        z = sign.inputs[0].inputs[0] if sign.inputs[0].inputs else None
-        relu = None if z is None else relus.get(z)
-        if (
-            z is None
-            or relu is None
-            or not _is_sign(sign.inputs[0], z)
-            or node.shape != made.shape
-            or place[relu] > place[node]
-        ):
-            continue
-        if made.op is give_back and made.inputs[0] is not relu:
-            continue
-        found[made] = None
-
-        def work(
-            values: Mapping[Tensor, Any], made: Tensor = made, sign: Tensor = sign, relu: Tensor = relu
-        ) -> Mapping[Tensor, Any]:
-            a, b = (values[v] for v in made.inputs)
-            if made.op is spread:
-                y = kernels.transpose(a, b, positive=values[relu], **made.attrs)
-            else:
-                y = kernels.give_back(a, b, positive=True, **made.attrs)
-            if y is None:
-                y = WINDOWS[made.op](a, b, **made.attrs) * values[sign]
-            return {node: y}
-
-        found[node] = work
+def _through(node: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], found: Fused) -> None:
+    """A gradient that a kernel makes, times the derivative of an activation."""
+    way = gradient(node)
+    if way is None or way.made.op not in (spread, give_back) or node.shape != way.made.shape:
         return
+    made, act, inside = way.made, way.act, {node, *way.inner}
+    y = next((x.y for x in acts.get(way.z, ()) if x.act == act), None)
+    if y is None or place[y] > place[node] or found.get(y, ()) is None:
+        return
+    if any(user not in inside for inner in (made, *way.inner) for user in users[inner]):
+        return
+    if made.op is give_back and (act != RELU or made.inputs[0] is not y):
+        return
+
+    def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
+        a, b = (values[v] for v in made.inputs)
+        if made.op is spread:
+            g = kernels.transpose(a, b, value=values[y], act=act, **made.attrs)
+        else:
+            g = kernels.give_back(a, b, positive=True, **made.attrs)
+        return {node: through(act, values[y], WINDOWS[made.op](a, b, **made.attrs)) if g is None else g}
+
+    found.update(dict.fromkeys([made, *way.inner]))
+    found[node] = work
 
 
 def _with_sums(node: Tensor, users: Any, place: Mapping[Tensor, int], found: Fused) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,30 +23,44 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from kedja.errors import one_of
+from kedja.engines.choice import kernels_of
+from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.xla.activations import through
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "moments", "packing_apart", "transpose", "weights"]
+__all__ = [
+    "available", "calling", "can_be_called", "conv", "give_back", "max_pool", "moments", "packing_apart", "transpose",
+    "weights",
+]  # fmt: skip
 
-CHOICES = ("auto", "llvm", "winograd", "xla")
 FLOATS = ("float32", "float64")
+_asked: ContextVar[str | None] = ContextVar("kedja_kernels", default=None)
+
+
+@contextlib.contextmanager
+def calling(kernels: str) -> Iterator[None]:
+    """Programs lowered inside this block call these kernels (see `engines.choice.kernels_of`)."""
+    before = _asked.set(kernels)
+    try:
+        yield
+    finally:
+        _asked.reset(before)
 
 
 def chosen() -> str:
-    """What $KEDJA_KERNELS asks for: "xla" is XLA alone, "llvm" and "auto" are kernels where they serve.
-
-    "winograd" lets 3×3 convolutions be computed with 2.25 times fewer products, in another order.
-    """
-    choice = os.environ.get("KEDJA_KERNELS", "auto")
-    if choice not in CHOICES:
-        raise one_of("KEDJA_KERNELS", choice, CHOICES)
-    return choice
+    """Which kernels are asked for."""
+    return kernels_of(_asked.get())
 
 
 def available() -> bool:
-    """Whether programs may call kernels: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
-    return chosen() != "xla" and jax.default_backend() == "cpu" and _interface_fits()
+    """Whether programs may call kernels: they are asked for, and can be called."""
+    return chosen() != "xla" and can_be_called()
+
+
+def can_be_called() -> bool:
+    """Whether there are kernels here: on a CPU, with llvmlite, and with a JAX whose interface is the known one."""
+    return jax.default_backend() == "cpu" and _interface_fits()
 
 
 _apart: ContextVar[bool] = ContextVar("kedja_packing_apart", default=False)
@@ -76,15 +89,16 @@ def _interface_fits() -> bool:
 
 
 def conv(
-    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, relu: bool = False, **p: Shape
-) -> Any:
-    """relu(y · scale + bias + plus), y from x and w, or None where no kernel serves."""
-    return _with_two_axes(_conv, x, w, groups, bias=bias, scale=scale, plus=plus, relu=relu, **p)
+    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Activation | None = None,
+    **p: Shape,
+) -> Any:  # fmt: skip
+    """act(y · scale + bias + plus), y from x and w, or None where no kernel serves."""
+    return _with_two_axes(_conv, x, w, groups, bias=bias, scale=scale, plus=plus, act=act, **p)
 
 
-def transpose(g: Any, w: Any, sizes: Shape, groups: int, positive: Any = None, **p: Shape) -> Any:
-    """x from y and w, or None; 0 where `positive` is not."""
-    return _with_two_axes(_transpose, g, w, groups, sizes=sizes, positive=positive, **p)
+def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Activation = RELU, **p: Shape) -> Any:
+    """x from y and w, or None; with `value`, which `act` gave, times its derivative there."""
+    return _with_two_axes(_transpose, g, w, groups, sizes=sizes, value=value, act=act, **p)
 
 
 def weights(x: Any, g: Any, kernel: Shape, groups: int, sums: bool = False, **p: Shape) -> Any:
@@ -144,7 +158,7 @@ def _with_two_axes(serve: Callable[..., Any], a: Any, b: Any, groups: int, **mor
         return serve(a, b, **more)
     wide = {"stride": 1, "dilation": 1, "low": 0, "high": 0, "sizes": 1, "kernel": 1}
     more = {k: (wide[k], *v) if k in wide else v for k, v in more.items()}
-    for name in ("positive", "plus"):
+    for name in ("value", "plus"):
         if more.get(name) is not None:
             more[name] = more[name][:, None]
     over = serve is _weights
@@ -165,7 +179,7 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
     return Geometry(n, tuple(into), out, channels, outs, *windows, each)
 
 
-def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bool, **p: Shape) -> Any:
+def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels.plans import plan_conv
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
@@ -173,22 +187,22 @@ def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, relu: bool, each: bo
         return None
     more = {"bias": bias, "scaled": scale, "plus": plus}
     has = {k: v is not None for k, v in more.items()}
-    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), relu=relu, **has)
+    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), act=act, **has)
     return _convolved(plan, x, w, more, (g.n, *g.out, g.outs))
 
 
-def _transpose(y: Any, w: Any, sizes: Shape, positive: Any, each: bool, **p: Shape) -> Any:
+def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels.plans import in_phases, plan_transpose
 
     if not each and in_phases(sizes, w.shape[:2], p["stride"], p["dilation"]):
-        return _by_phases(y, w, sizes, positive, p["stride"], p["low"])
+        x = _by_phases(y, w, sizes, p["stride"], p["low"])
+        return x if x is None or value is None or act is None else through(act, value, x)
     g = _geometry(y.shape[0], sizes, y.shape[3] if each else w.shape[2], y.shape[3], each, Windows(w.shape[:2], **p))
-    plan = (
-        None if g is None else plan_transpose(g, y.dtype.name, _target(), fours=_fours(), masked=positive is not None)
-    )
+    more = {} if value is None else {"masked": True, "act": act}
+    plan = None if g is None else plan_transpose(g, y.dtype.name, _target(), fours=_fours(), **more)
     if plan is None:
         return None
-    return _convolved(plan, y, w, {"masked": positive}, (g.n, *g.into, g.channels))
+    return _convolved(plan, y, w, {"masked": value}, (g.n, *g.into, g.channels))
 
 
 def _convolved(plan: Any, x: Any, w: Any, epilogue: Mapping[str, Any], shape: Shape) -> Any:
@@ -206,7 +220,7 @@ def _convolved(plan: Any, x: Any, w: Any, epilogue: Mapping[str, Any], shape: Sh
     return _called(_writer(work), work, (x, packed, *late), [shape])[0]
 
 
-def _by_phases(y: Any, w: Any, sizes: Shape, positive: Any, stride: Shape, low: Shape) -> Any:
+def _by_phases(y: Any, w: Any, sizes: Shape, stride: Shape, low: Shape) -> Any:
     """x from y and w where a stride leaves gaps: every s-th place sees every s-th of the kernel's, without any gap."""
     most = tuple(-(-n // s) for n, s in zip(sizes, stride, strict=True))
     zero = np.zeros((), y.dtype)
@@ -222,15 +236,14 @@ def _by_phases(y: Any, w: Any, sizes: Shape, positive: Any, stride: Shape, low: 
                 o - n - m + k - 1 for o, n, m, k in zip(y.shape[1:3], here, ahead, sub.shape[:2], strict=True)
             )
             one = (1, 1)
-            part = _transpose(y, sub, here, None, False, stride=one, low=ahead, high=behind, dilation=one)
+            part = _transpose(y, sub, here, None, None, False, stride=one, low=ahead, high=behind, dilation=one)
             if part is None:
                 return None
             missing = [(0, m - n, 0) for m, n in zip(most, here, strict=True)]
             row.append(lax.pad(part, zero, [(0, 0, 0), *missing, (0, 0, 0)]))
         rows.append(jnp.stack(row, axis=3))
     whole = [m * s for m, s in zip(most, stride, strict=True)]
-    x = jnp.stack(rows, axis=2).reshape(y.shape[0], *whole, w.shape[2])[:, : sizes[0], : sizes[1]]
-    return x if positive is None else jnp.where(positive > 0, x, zero)
+    return jnp.stack(rows, axis=2).reshape(y.shape[0], *whole, w.shape[2])[:, : sizes[0], : sizes[1]]
 
 
 def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) -> Any:

@@ -7,8 +7,10 @@ and stops at a loss that is not finite.
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable, Sequence
+from threading import get_ident, main_thread
 from typing import Any
 
 import jax
@@ -20,6 +22,8 @@ from kedja.engines.engine import LOOP_STEPS, CompileReport, LoopResult, check_sh
 from kedja.engines.xla import hoisting, kernels, options
 from kedja.engines.xla.cache import executable
 from kedja.engines.xla.devices import exact_types, multiplying, put
+from kedja.engines.xla.kernels import calling
+from kedja.engines.xla.leaving import CALLS
 from kedja.engines.xla.lowering import emit, large_constants
 from kedja.engines.xla.room import Room
 from kedja.errors import DataError
@@ -27,14 +31,16 @@ from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.ops.indexing import first_outside, out_of_range, read_as_positions
 
+atexit.register(CALLS.end)  # after JAX has registered its own end, so that it comes before
+
 __all__ = ["XLAEngine", "XLALoop", "XLAProgram"]
 
 
 class _Lowered:
     """A graph as a JAX function of (state, large constants, inputs)."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, kernels: str = "auto") -> None:
+        self.graph, self.kernels = graph, kernels
         self.variables = graph.variables
         self.constants = list(large_constants(graph))
         self._held: list[Any] | None = None
@@ -48,7 +54,7 @@ class _Lowered:
     def __call__(self, state: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, Any]:
         known: dict[Tensor, Any] = dict(zip(self.variables, state, strict=True))
         known.update(zip(self.constants, constants, strict=True))
-        with multiplying(self.graph.tf32):
+        with multiplying(self.graph.tf32), calling(self.kernels):
             ends = emit(self.graph, inputs, known)
         k = len(self.graph.outputs)
         return tuple(ends[k:]), tuple(ends[:k])
@@ -80,9 +86,9 @@ class XLAProgram:
     somebody still looks at those.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, kernels: str = "auto") -> None:
         self.graph = graph
-        self._lowered = _Lowered(graph)
+        self._lowered = _Lowered(graph, kernels)
         self.variables = self._lowered.variables
         written = {v for v, _ in graph.updates}
         self._written = [i for i, v in enumerate(self.variables) if v in written]
@@ -102,7 +108,7 @@ class XLAProgram:
             if outside is not None:
                 place = f"\n  at {node.source}" if node.source else ""
                 raise DataError(f"{node.op.name}: {out_of_range(outside, n)}{place}")
-        with exact_types():
+        with CALLS, exact_types():
             values = [put(v) for v in state]
             for i in self._read:  # what is only read stays on the device, and need not be brought there again
                 if values[i] is not state[i] and self.variables[i].raw is state[i]:
@@ -116,6 +122,9 @@ class XLAProgram:
                 new, outputs = self._run(*self._fixed_and_free(values, given))
             else:
                 new, outputs = self._run(*self._handed_over(values), self._lowered.held(), given)
+            if get_ident() != main_thread().ident:  # wait while inside `CALLS`, as whoever asked does anyway
+                for output in outputs:
+                    output.block_until_ready()
         return list(new), list(outputs)
 
     def _hoisted(self, values: list[Any], given: list[Any]) -> hoisting.Hoisted | None:
@@ -153,7 +162,7 @@ class XLAProgram:
 
     def put(self, array: Any) -> Any:
         """An input that many calls share, laid where they want it."""
-        with exact_types():
+        with CALLS, exact_types():
             return put(array)
 
     def _handed_over(self, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -174,9 +183,11 @@ def _typed(array: Any, dtype: Any) -> Any:
 class XLALoop:
     """Many steps of one graph in one call."""
 
-    def __init__(self, graph: Graph, data: int, padded: bool, ordered: bool, room: Room) -> None:
+    def __init__(
+        self, graph: Graph, data: int, padded: bool, ordered: bool, room: Room, kernels: str = "auto"
+    ) -> None:  # fmt: skip
         self.graph = graph
-        self._lowered = _Lowered(graph)
+        self._lowered = _Lowered(graph, kernels)
         self.variables = self._lowered.variables
         self.data, self.padded, self.ordered = data, padded, ordered
         at = {v: i for i, v in enumerate(self.variables)}
@@ -187,7 +198,7 @@ class XLALoop:
         self._room = room
 
     def put(self, array: Any) -> Any:
-        with exact_types():
+        with CALLS, exact_types():
             return put(array)
 
     def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any, room: Any) -> Any:
@@ -228,7 +239,7 @@ class XLALoop:
                 return first
             rest = self.run(first.state, data, order, arguments, first.done, stop)
             return LoopResult(rest.state, np.concatenate([first.outputs, rest.outputs]), rest.done, rest.finite)
-        with exact_types():
+        with CALLS, exact_types():
             values = [put(v) for v in state]
             args = (
                 values, self._lowered.held(), [put(d) for d in data],
@@ -248,18 +259,19 @@ class XLALoop:
 
 
 class XLAEngine:
-    """XLA through JAX."""
+    """XLA through JAX; `kernels` is which of our own its programs call (see `engines.choice.kernels_of`)."""
 
     name = "xla"
+    _room = Room()  # one for all: loops that take turns in a run may be of several engines
 
-    def __init__(self) -> None:
-        self._room = Room()
+    def __init__(self, kernels: str = "auto") -> None:
+        self.kernels = kernels
 
     def program(self, graph: Graph) -> XLAProgram:
-        return XLAProgram(graph)
+        return XLAProgram(graph, self.kernels)
 
     def loop(self, graph: Graph, *, data: int, padded: bool, ordered: bool) -> XLALoop:
-        return XLALoop(graph, data, padded, ordered, self._room)
+        return XLALoop(graph, data, padded, ordered, self._room, self.kernels)
 
     def rest(self) -> None:
         self._room.clear()

@@ -74,7 +74,8 @@ class Evaluate(Callback):
         self.x, self.y, self.name, self.every = x, y, name, every
 
     def measure(self, run: Run, epoch: int) -> Mapping[str, float]:
-        found = run.model.evaluate(self.x, self.y, engine=run.history.engine)
+        history = run.history
+        found = run.model.evaluate(self.x, self.y, engine=history.engine, kernels=history.settings.get("kernels"))
         return {f"{self.name}_{key}": value for key, value in found.items()}
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines import Engine
+from kedja.engines import Engine, known_as
 from kedja.errors import GraphError
 from kedja.graph.node import Tensor
 from kedja.graph.trace import trace
@@ -79,7 +79,7 @@ def answers(models: Sequence[Module], x: Any, engine: str | Engine, cache: dict[
     n = len(inputs[0])
     rows = min(n, ROWS)
     scalars = [LayerScalars(model) for model in models]
-    name = engine if isinstance(engine, str) else engine.name
+    name = known_as(engine)
     key = ("outputs", tuple(map(id, models)), name, rows, n > rows, *((a.shape[1:], a.dtype.name) for a in inputs))
     if key not in cache:
         specs: list[Any] = [((rows, *a.shape[1:]), a.dtype) for a in inputs]

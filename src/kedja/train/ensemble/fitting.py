@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kedja.data.draws import uniform
-from kedja.engines import Engine, choose, get_engine
+from kedja.engines import Engine, choose, get_engine, known_as
 from kedja.errors import DataError, GraphError
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
@@ -286,7 +286,7 @@ class Compiling:
         layers = [self.model, *(layer for _, layer in self.model.layers_by_path())]
         coupled = bool(course.left) and any(layer.couples_rows and layer.trainable for layer in layers)
         batch = Batch(inputs, y, course.size, weights is not None, padded=bool(course.left) and not coupled)
-        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        name = known_as(self.engine)
         memory = training_of(self.model).memory
         key = (
             batch.key(), self.loss.structure(), tuple(m.structure() for m in self.metrics), self.scalars.structure(),
