@@ -3,7 +3,8 @@
 - a convolution, the numbers by which each channel is multiplied and which are added to it, as a norm in inference
   does, an array added to it, as in a residual block, and relu: all done where the sums lie in registers;
 - the gradient through a relu of a convolution's or a pooling's gradient: 0 where the relu's value is not positive;
-- the gradients by a convolution's kernel and by its bias, which read the same array.
+- the gradients by a convolution's kernel and by its bias, which read the same array;
+- the loop over the steps of an LSTM, and that of its derivative.
 
 `fused` finds these in a graph once. What kernels do not serve is computed as the nodes say.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.xla import kernels
+from kedja.engines.xla.recurrent import sequences
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
@@ -36,7 +38,10 @@ Fused = dict[Tensor, Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]] | No
 def fused(graph: Graph) -> Fused:
     """What to do for nodes that are not computed each by itself."""
     found: Fused = {}
-    if not kernels.available() or not any(node.op in (correlate, give_back) for node in graph.order):
+    if not kernels.available():
+        return found
+    sequences(graph, found)
+    if not any(node.op in (correlate, give_back) for node in graph.order):
         return found
     users: dict[Tensor, list[Tensor | None]] = {node: [] for node in graph.order}
     for node in graph.order:

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +26,7 @@ from kedja.errors import one_of
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
-__all__ = ["available", "conv", "give_back", "max_pool", "moments", "transpose", "weights"]
+__all__ = ["available", "conv", "give_back", "lstm", "lstm_back", "max_pool", "moments", "transpose", "weights"]
 
 CHOICES = ("auto", "llvm", "winograd", "xla")
 FLOATS = ("float32", "float64")
@@ -97,6 +97,29 @@ def moments(x: Any, g: Any = None, m: Any = None) -> Any:
     c = x.shape[-1]
     plan = plan_moments(x.size // c, c, x.dtype.name, _target(), g is not None)
     return None if plan is None else _called(family.write, plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
+
+
+def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -> list[Any]:
+    """The last h and c, and what is kept of each step."""
+    from kedja.engines.kernels import lstm as family
+    from kedja.engines.kernels.plans import plan_lstm
+
+    steps, batch, units = z.shape[0], *h.shape
+    plan = plan_lstm(steps, batch, units, z.dtype.name, _target(), reverse, kept)
+    shapes = [(batch, units)] * 2 + [(steps, batch, units)] * len(kept)
+    return _called(family.write, plan, (h, c, z, u), shapes)
+
+
+def lstm_back(h: Any, c: Any, each: Any, kept: Sequence[Any], u: Any, reverse: bool) -> list[Any]:
+    """From the gradients by the last h and c (and each h) those by the first h and c, and by each z."""
+    from kedja.engines.kernels import lstm as family
+    from kedja.engines.kernels.plans import plan_lstm_back
+
+    steps, batch, units = kept[0].shape
+    plan = plan_lstm_back(steps, batch, units, h.dtype.name, _target(), reverse, each is not None)
+    shapes = [(batch, units)] * 2 + [(steps, batch, family.GATES * units)]
+    given = (h, c, *(() if each is None else (each,)), *kept, u)
+    return _called(family.write, plan, given, shapes)
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
