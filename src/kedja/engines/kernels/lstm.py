@@ -6,7 +6,7 @@ state stays in the cache, and so does the packed matrix U, which is all that a s
 Forward: (i, f, g, o) = z + h U, c′ = σ(f) c + σ(i) tanh g, h′ = σ(o) tanh c′. Buffers: h, c, z, U, then the last h and
 c, what is kept of each step, and the room for U. Backward, with the gates' values and t = tanh c′ as kept:
 
-    ∂c += ∂h o (1 − t²),   ∂z = (∂c g i (1 − i), ∂c c f (1 − f), ∂c i (1 − g²), ∂h t o (1 − o)),   ∂h = ∂z Uᵀ,   ∂c = ∂c f
+    ∂c += ∂h o (1 − t²),  ∂z = (∂c g i (1 − i), ∂c c f (1 − f), ∂c i (1 − g²), ∂h t o (1 − o)),  ∂h = ∂z Uᵀ,  ∂c = ∂c f
 
 Buffers: ∂h, ∂c, those of the outputs of each step if there are any, c before each step, i, f, g, o, t, U, then the
 first ∂h and ∂c, ∂z of each step, and the room for Uᵀ.

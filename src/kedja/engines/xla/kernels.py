@@ -99,6 +99,13 @@ def moments(x: Any, g: Any = None, m: Any = None) -> Any:
     return None if plan is None else _called(family.write, plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
 
 
+def sums_rows(columns: int, g: Any) -> bool:
+    """Whether `weights` is faster than a product where every row of so many columns is one place."""
+    from kedja.engines.kernels.plans import sums_rows
+
+    return sums_rows(columns, g.shape[-1], g.dtype.name)
+
+
 def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -> list[Any]:
     """The last h and c, and what is kept of each step."""
     from kedja.engines.kernels import lstm as family

@@ -15,12 +15,13 @@ from kedja.engines.xla import kernels
 from kedja.graph.dtypes import DType
 from kedja.graph.node import CONSTANT, Tensor, placeholder
 from kedja.graph.trace import Graph
-from kedja.ops import elementwise, scan
+from kedja.ops import elementwise, linalg, reductions, scan, shaping
 from kedja.ops.control import item, scan_op
 
 __all__ = ["sequences"]
 
 Work = Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]
+BARE = {"stride": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}  # of a convolution that sees one place
 Table = dict[Any, int]  # an op, its attributes and the numbers of its inputs → the number of what it makes
 
 
@@ -56,9 +57,10 @@ def sequences(graph: Graph, found: dict[Tensor, Work | None]) -> None:
             continue
         if state.dtype.name in kernels.FLOATS:
             cell = _lstm(*state.shape, state.dtype)
-            work = _forward(node, cell, wanted) or _backward(node, cell)
+            work = _forward(node, cell, wanted) or _backward(node, cell, wanted)
             if work is not None:
                 found[node] = work
+                _gradients(graph, node, found)
 
 
 def _forward(node: Tensor, cell: Cell, wanted: set[int]) -> Work | None:
@@ -83,19 +85,50 @@ def _forward(node: Tensor, cell: Cell, wanted: set[int]) -> Work | None:
     return work
 
 
-def _backward(node: Tensor, cell: Cell) -> Work | None:
-    """The same of the derivative."""
+def _backward(node: Tensor, cell: Cell, wanted: set[int]) -> Work | None:
+    """The same of the derivative; what it carries from step to step only second derivatives want."""
     body: Graph = node.attrs["body"]
     types = _types(body.inputs)
     loop = next((known for known in cell.back if known.inputs == types), None)
-    if loop is None or _outputs(body, cell.table) != loop.outputs:
+    if loop is None or max(wanted, default=0) >= len(loop.outputs) or _outputs(body, cell.table) != loop.outputs:
         return None
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
         given = {role: values[x] for role, x in zip(loop.roles, node.inputs, strict=True)}
         kept = [given[name] for name in ("c_before", "i", "f", "g", "o", "tanh_c")]
-        made = kernels.lstm_back(given["dh"], given["dc"], given.get("dh_each"), kept, given["u"], node.attrs["reverse"])
-        return {node: tuple(made)}
+        dh, dc, each = (given.get(name) for name in ("dh", "dc", "dh_each"))
+        return {node: tuple(kernels.lstm_back(dh, dc, each, kept, given["u"], node.attrs["reverse"]))}
+
+    return work
+
+
+def _gradients(graph: Graph, loop: Tensor, found: dict[Tensor, Work | None]) -> None:
+    """After the derivative: the gradients by U, W and b, products Aᵀ ∂z over all rows of all steps, and sums of ∂z."""
+    place = {node: i for i, node in enumerate(graph.order)}
+    for dz in (node for node in graph.order if node.op is item and node.inputs[0] is loop and node.ndim == 3):
+        rows = {node for node in graph.order if node.op is shaping.change_shape and node.inputs[0] is dz}
+        sums = [node for node in graph.order if node.op is reductions.reduce_sum and node.inputs[0] is dz]
+        sums = [node for node in sums if node.attrs["axes"] == (0, 1)]
+        for node in graph.order:
+            if node.op is not linalg.product or node.inputs[1] not in rows or node.inputs[1].ndim != 2:
+                continue
+            turned = node.inputs[0]
+            if turned.op is not shaping.permute_axes or not kernels.sums_rows(turned.shape[0], dz):
+                continue
+            a = turned.inputs[0]
+            total = sums.pop() if sums and place[a] < place[sums[-1]] else None
+            found[node] = work = _sums(a, dz, node, total)
+            if total is not None:
+                found[total] = work
+
+
+def _sums(a: Tensor, g: Tensor, node: Tensor, total: Tensor | None) -> Work:
+    def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
+        x, y = (values[v].reshape(1, 1, -1, v.shape[-1]) for v in (a, g))
+        made = kernels.weights(x, y, (1, 1), 1, sums=total is not None, **BARE)
+        if total is None:
+            return {node: made.reshape(node.shape)}
+        return {node: made[0].reshape(node.shape), total: made[1]}
 
     return work
 
