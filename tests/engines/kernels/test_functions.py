@@ -24,7 +24,7 @@ def write(b, kind):
     """y = f(x), buffers x and y, the number of vectors in the plan."""
     from kedja.engines.kernels import functions
 
-    with b.phase("work", ("prepare", "work", "finish", "vectors")) as (buffer, n, chunk), b.loop(n.vectors) as i:
+    with b.phase("work", ("prepare", "work", "finish", "vectors")) as (buffer, n, _), b.loop(n.vectors) as i:
         x = b.load(b.at(buffer(0), i * b.lanes))
         b.store(getattr(functions, kind.name)(b, x), b.at(buffer(1), i * b.lanes))
     # For this test alone: what a phase is called with, as a function that may be called from outside.
@@ -70,7 +70,6 @@ def test_within_a_few_units_of_the_last_place(name, dtype, bits):
         y, true = applied(name, x, bits), TRUE[name](x.astype(np.longdouble))
         inside = np.abs(true) < np.finfo(dtype).max
         away = units(y[inside], true[inside])
-    print(name, dtype, bits, float(away.max()), x[inside][away.argmax()])
     assert away.max() < 4
     np.testing.assert_array_equal(y[~inside], np.inf)
     if name == "tanh":

@@ -104,7 +104,8 @@ class _Group:
     def begin(self, s: Int) -> Int:
         """The first row of the group in the s-th step that is done, counted over all steps."""
         step = self.b.choose(self.n.reverse.compare("!=", 0), self.n.steps - 1 - s, s)
-        return step * self.n.batch + self.first
+        begin: Int = step * self.n.batch + self.first
+        return begin
 
     def copy_in(self, source: Any, target: Any) -> None:
         """These rows of an array (batch, units) to where they are carried."""

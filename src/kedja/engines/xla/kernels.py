@@ -111,9 +111,9 @@ def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -
     from kedja.engines.kernels import lstm as family
     from kedja.engines.kernels.plans import plan_lstm
 
-    steps, batch, units = z.shape[0], *h.shape
+    (batch, units), steps = h.shape, z.shape[0]
     plan = plan_lstm(steps, batch, units, z.dtype.name, _target(), reverse, kept)
-    shapes = [(batch, units)] * 2 + [(steps, batch, units)] * len(kept)
+    shapes: list[Shape] = [h.shape, c.shape, *[(steps, batch, units)] * len(kept)]
     return _called(family.write, plan, (h, c, z, u), shapes)
 
 
@@ -124,7 +124,7 @@ def lstm_back(h: Any, c: Any, each: Any, kept: Sequence[Any], u: Any, reverse: b
 
     steps, batch, units = kept[0].shape
     plan = plan_lstm_back(steps, batch, units, h.dtype.name, _target(), reverse, each is not None)
-    shapes = [(batch, units)] * 2 + [(steps, batch, family.GATES * units)]
+    shapes: list[Shape] = [h.shape, c.shape, (steps, batch, family.GATES * units)]
     given = (h, c, *(() if each is None else (each,)), *kept, u)
     return _called(family.write, plan, given, shapes)
 

@@ -78,7 +78,8 @@ def _forward(node: Tensor, cell: Cell, wanted: set[int]) -> Work | None:
     names = tuple(str(name) for name in kept)
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
-        h, c, *made = kernels.lstm(*(values[x] for x in node.inputs), names, node.attrs["reverse"])
+        h, c, z, u = (values[x] for x in node.inputs)
+        h, c, *made = kernels.lstm(h, c, z, u, names, node.attrs["reverse"])
         steps = dict(zip(names, made, strict=True))
         return {node: (h, c, *(steps.get(str(name)) for name in stacked))}
 
