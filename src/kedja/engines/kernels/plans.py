@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines.kernels import conv, moments, pool, weights, winograd, winograd_weights
+from kedja.engines.kernels import conv, lstm, moments, pool, weights, winograd, winograd_weights
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
 __all__ = [
-    "Geometry", "Plan", "apart", "in_phases",
-    "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights",
+    "Geometry", "Plan", "apart", "in_phases", "plan_conv", "plan_lstm", "plan_lstm_back", "plan_moments", "plan_pool",
+    "plan_transpose", "plan_weights", "sums_rows",
 ]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
@@ -37,6 +37,8 @@ FEWEST_FOURS = 64  # fewer do not repay that weights are transformed
 PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
 EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
 SUMMED = 1 << 14  # fewer numbers than this are not worth a kernel's call where they are only summed
+SUMMED_BYTES = 1 << 18  # of a product of sums over rows: larger ones leave the cache, and are left to XLA
+GROUP_ROWS = 8  # of a batch, which go through all steps of a sequence by themselves
 MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
 
 
@@ -366,3 +368,33 @@ def plan_moments(places: int, channels: int, dtype: str, target: Target, back: b
     ragged = channels % (moments.VECTORS * target.lanes(np.dtype(dtype).itemsize)) != 0
     parts = min(CHUNKS, -(-places // moments.PORTION))
     return Plan(moments.Moments(dtype, ragged, back), target, (0, parts, 1, places, channels), parts * 2 * channels)
+
+
+def sums_rows(columns: int, outs: int, dtype: str) -> bool:
+    """Whether Xᵀ G of many rows is best made as the gradient by the weights of a 1×1 convolution."""
+    return columns * outs * np.dtype(dtype).itemsize <= SUMMED_BYTES
+
+
+def plan_lstm(
+    steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool, kept: tuple[str, ...]
+) -> Plan:
+    """A whole sequence through an LSTM."""
+    tile, numbers, width = _recurrent(steps, batch, units, dtype, target, reverse)
+    kind = lstm.Lstm(dtype, *tile, units % target.lanes(np.dtype(dtype).itemsize) != 0, kept)
+    return Plan(kind, target, numbers, -(-units * lstm.GATES // width) * width * units)
+
+
+def plan_lstm_back(steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool, each: bool) -> Plan:
+    """The gradient of the same."""
+    tile, numbers, width = _recurrent(steps, batch, units, dtype, target, reverse)
+    kind = lstm.LstmBack(dtype, *tile, units % target.lanes(np.dtype(dtype).itemsize) != 0, each)
+    return Plan(kind, target, numbers, -(-units // width) * width * units * lstm.GATES)
+
+
+def _recurrent(
+    steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool
+) -> tuple[tuple[int, int], tuple[int, ...], int]:
+    """Rows and vectors of a tile, the numbers of the plan, and the width of a block."""
+    tile = (8, 2) if target.registers == 32 else (4, 2)
+    numbers = (1, -(-batch // GROUP_ROWS), 0, steps, batch, units, GROUP_ROWS, int(reverse))
+    return tile, numbers, tile[1] * target.lanes(np.dtype(dtype).itemsize)

@@ -4,7 +4,8 @@
   does, an array added to it, as in a residual block, and an activation that is linear in pieces (relu, relu6, leaky
   relu): all done where the sums lie in registers;
 - the gradient through such an activation of a convolution's gradient, or through a relu of a pooling's;
-- the gradients by a convolution's kernel and by its bias, which read the same array.
+- the gradients by a convolution's kernel and by its bias, which read the same array;
+- the loop over the steps of an LSTM, and that of its derivative.
 
 `fused` finds these in a graph once. What kernels do not serve is computed as the nodes say.
 """
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.engines.xla.activations import Ended, activations, applied, compared, gradient, passed, through
+from kedja.engines.xla.recurrent import sequences
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
@@ -38,7 +40,10 @@ Fused = dict[Tensor, Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]] | No
 def fused(graph: Graph) -> Fused:
     """What to do for nodes that are not computed each by itself."""
     found: Fused = {}
-    if not kernels.available() or not any(node.op in (correlate, give_back) for node in graph.order):
+    if not kernels.available():
+        return found
+    sequences(graph, found)
+    if not any(node.op in (correlate, give_back) for node in graph.order):
         return found
     users: dict[Tensor, list[Tensor | None]] = {node: [] for node in graph.order}
     for node in graph.order:

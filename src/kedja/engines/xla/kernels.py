@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -30,8 +30,8 @@ from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
 __all__ = [
-    "available", "calling", "can_be_called", "conv", "give_back", "max_pool", "moments", "packing_apart", "transpose",
-    "weights",
+    "available", "calling", "can_be_called", "conv", "give_back", "lstm", "lstm_back", "max_pool", "moments",
+    "packing_apart", "transpose", "weights",
 ]  # fmt: skip
 
 FLOATS = ("float32", "float64")
@@ -125,6 +125,36 @@ def moments(x: Any, g: Any = None, m: Any = None) -> Any:
     c = x.shape[-1]
     plan = plan_moments(x.size // c, c, x.dtype.name, _target(), g is not None)
     return None if plan is None else _called(_writer(plan), plan, (x,) if g is None else (g, x, m), [(2, c)])[0]
+
+
+def sums_rows(columns: int, g: Any) -> bool:
+    """Whether `weights` is faster than a product where every row of so many columns is one place."""
+    from kedja.engines.kernels.plans import sums_rows
+
+    return sums_rows(columns, g.shape[-1], g.dtype.name)
+
+
+def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -> list[Any]:
+    """The last h and c, and what is kept of each step."""
+    from kedja.engines.kernels import lstm as family
+    from kedja.engines.kernels.plans import plan_lstm
+
+    (batch, units), steps = h.shape, z.shape[0]
+    plan = plan_lstm(steps, batch, units, z.dtype.name, _target(), reverse, kept)
+    shapes: list[Shape] = [h.shape, c.shape, *[(steps, batch, units)] * len(kept)]
+    return _called(family.write, plan, (h, c, z, u), shapes)
+
+
+def lstm_back(h: Any, c: Any, each: Any, kept: Sequence[Any], u: Any, reverse: bool) -> list[Any]:
+    """From the gradients by the last h and c (and each h) those by the first h and c, and by each z."""
+    from kedja.engines.kernels import lstm as family
+    from kedja.engines.kernels.plans import plan_lstm_back
+
+    steps, batch, units = kept[0].shape
+    plan = plan_lstm_back(steps, batch, units, h.dtype.name, _target(), reverse, each is not None)
+    shapes: list[Shape] = [h.shape, c.shape, (steps, batch, family.GATES * units)]
+    given = (h, c, *(() if each is None else (each,)), *kept, u)
+    return _called(family.write, plan, given, shapes)
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
