@@ -209,6 +209,11 @@ class Builder:
         steps = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
         return self.ir.icmp_signed("<", steps, self._spread(count.value, I64))
 
+    def prefetch(self, place: Any) -> None:
+        """Have the line at a place brought into the cache."""
+        function = self.declared("llvm.prefetch.p0", VOID, [PTR, I32, I32, I32])
+        self.ir.call(function, [place, *(ir.Constant(I32, i) for i in (0, 3, 1))])
+
     def copy(self, target: Any, source: Any, count: Int) -> None:
         """`count` numbers from one place to another."""
         function = self.declared("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])
@@ -246,6 +251,28 @@ class Builder:
         if not self.target.fma:
             return self.ir.fadd(self.ir.fmul(a, b), c)
         return self.ir.call(self.declared(f"llvm.fma.{self._suffix}", self.vector, [self.vector] * 3), [a, b, c])
+
+    def sqrt(self, x: Any) -> Any:
+        return self.ir.call(self.declared(f"llvm.sqrt.{self._suffix}", self.vector, [self.vector]), [x])
+
+    def magnitude(self, x: Any) -> Any:
+        return self.ir.call(self.declared(f"llvm.fabs.{self._suffix}", self.vector, [self.vector]), [x])
+
+    def transposed(self, rows: Sequence[Any]) -> list[Any]:
+        """A square of as many vectors as each has lanes, turned over: by halves, quarters and so on."""
+        found, step = list(rows), 1
+        while step < self.lanes:
+            for i in range(self.lanes):
+                if not i & step:
+                    a, b = found[i], found[i + step]
+                    low = [j if not j & step else self.lanes + j - step for j in range(self.lanes)]
+                    high = [j + step if not j & step else self.lanes + j for j in range(self.lanes)]
+                    found[i], found[i + step] = self._shuffled(a, b, low), self._shuffled(a, b, high)
+            step *= 2
+        return found
+
+    def _shuffled(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
+        return self.ir.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, self.lanes), list(lanes)))
 
     def relu(self, x: Any) -> Any:
         """0 where x is negative; a missing number stays missing."""

@@ -25,7 +25,7 @@ from kedja.ops import elementwise, reductions
 from kedja.ops.convolution import collect, correlate, spread
 from kedja.ops.pooling import give_back
 
-__all__ = ["Fused", "fused"]
+__all__ = ["Fused", "fused", "is_sign", "sign_of"]
 
 LINEAR = (elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide)
 
@@ -76,10 +76,10 @@ def _epilogue(c: Tensor, users: Any, relus: Mapping[Tensor, Tensor], place: Mapp
         if plus is not None:
             break
     relu = relus.get(last)
-    if relu is not None and all(u is relu or (_is_sign(u, last) and place[u] > place[relu]) for u in users[last]):
+    if relu is not None and all(u is relu or (is_sign(u, last) and place[u] > place[relu]) for u in users[last]):
         for user in users[last]:
             if user is not relu:  # relu(z) > 0 is z > 0
-                found[user] = _sign_of(relu, user)
+                found[user] = sign_of(relu, user)
         found[last] = None
         last = relu
     elif last is c:
@@ -129,11 +129,12 @@ def _line(channels: int, steps: list[Any]) -> tuple[Any, Any]:
     return scale, shift
 
 
-def _sign_of(relu: Tensor, sign: Tensor) -> Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]:
+def sign_of(relu: Tensor, sign: Tensor) -> Callable[[Mapping[Tensor, Any]], Mapping[Tensor, Any]]:
+    """How z > 0 is computed where there is only relu(z)."""
     return lambda values: {sign: lax.gt(values[relu], jnp.zeros_like(values[relu]))}
 
 
-def _is_sign(node: Tensor | None, z: Tensor) -> bool:
+def is_sign(node: Tensor | None, z: Tensor) -> bool:
     """Whether the node is z > 0."""
     return (
         node is not None and node.op is elementwise.greater and node.inputs[0] is z
@@ -153,7 +154,7 @@ def _masked(
         if (
             z is None
             or relu is None
-            or not _is_sign(sign.inputs[0], z)
+            or not is_sign(sign.inputs[0], z)
             or node.shape != made.shape
             or place[relu] > place[node]
         ):
