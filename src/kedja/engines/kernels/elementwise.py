@@ -71,7 +71,7 @@ WRITE: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda b, x: b.ir.fdiv(_one(b), x),
     "square": lambda b, x: b.ir.fmul(x, x),
     "sqrt": lambda b, x: b.sqrt(x),
-    "abs": lambda b, x: b.magnitude(x),
+    "absolute": lambda b, x: b.magnitude(x),
     "relu": lambda b, x: b.relu(x),
     "maximum": _maximum,
     "minimum": _minimum,

@@ -15,7 +15,10 @@ from kedja.engines.kernels import conv, moments, pool, weights, winograd, winogr
 from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
-__all__ = ["Geometry", "Plan", "fitting", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose", "plan_weights"]
+__all__ = [
+    "Geometry", "Plan", "fitting", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose",
+    "plan_weights",
+]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
 TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are many

@@ -2,7 +2,8 @@
 
 y[i, j] = Σ_k a[i, k] · b[k, j], where a or b may lie transposed. A tile of rows and vectors of columns is summed in
 registers. A block of b's columns is packed first, [k][lanes], for a stretch of k that stays in the cache; so are the
-rows of an a that lies transposed, [k][rows]. The sum runs over k in order, whatever the tiles and the threads are.
+rows of an a that lies transposed, [k][rows]. The sum runs over k in order, and the sums of stretches are added up in
+theirs, whatever the tiles and the threads are.
 
 The sums of a tile then go through an elementwise program with other arrays: a bias and relu, the gradient through a
 relu, an optimiser's update of the parameter whose gradient the product is. The results may lie where these arrays lie.
@@ -124,7 +125,9 @@ def _pack_rows(b: Builder, kind: Product, n: Any, a: Any, packed: Any, tile: Int
                 b.store(found, b.at(target, k * kind.rows + v * b.lanes), kept)
 
 
-def _pack(b: Builder, kind: Product, n: Any, right: Any, panel: Any, out: Int, first: Int, run: Int, masks: Any) -> None:
+def _pack(
+    b: Builder, kind: Product, n: Any, right: Any, panel: Any, out: Int, first: Int, run: Int, masks: Any
+) -> None:
     width = kind.vectors * b.lanes
     with b.loop(run) as k:
         for v, mask in enumerate(masks):
@@ -149,11 +152,11 @@ def _tile(
     b: Builder, kind: Product, n: Any, buffer: Any, packed: Any, panel: Any, home: Any, i: Int, row: Int, first: Int,
     run: Int,
 ) -> None:  # fmt: skip
-    """The sums of a tile, begun anew or gone on with. Past the last row that row is done again."""
+    """The sums of a tile over a stretch, added to those before it. Past the last row that row is done again."""
     spread = range(kind.rows)
     places = [[b.at(home, b.whole((t * kind.vectors + v) * b.lanes)) for v in range(kind.vectors)] for t in spread]
     whole = n.stretches.compare("==", 1)
-    sums = [[b.variable(b.ir.select(whole, b.zero, b.load(place))) for place in line] for line in places]
+    sums = [[b.variable(b.zero) for _ in line] for line in places]
     if kind.left:
         corner = b.at(packed, i * kind.rows * n.depth)
         accumulate(b, [b.at(corner, first * kind.rows + t) for t in spread], b.whole(kind.rows), panel, run, sums)
@@ -165,7 +168,7 @@ def _tile(
         accumulate(b, lines, None, panel, run, sums)
     for line, totals in zip(places, sums, strict=True):
         for place, total in zip(line, totals, strict=True):
-            b.store(total.get(), place)
+            b.store(b.ir.select(whole, total.get(), b.ir.fadd(b.load(place), total.get())), place)
 
 
 class _Given:

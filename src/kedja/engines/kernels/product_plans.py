@@ -14,11 +14,12 @@ from kedja.engines.kernels.target import Target
 
 __all__ = ["plan_product", "product_pays"]
 
-FEWEST_PRODUCTS = 1 << 16  # for less a call is not worth it; more than a loop that XLA makes one function has
+FEWEST_PRODUCTS = 1 << 13  # for less a call is not worth it
 FEWEST_ROWS, MOST_ROWS = 16, 512  # of the factor that does not lie transposed: b is packed for them all
 
 STRETCH = 1024  # products that a sum takes at most before other columns have their turn
 LONG = 256  # and so many where that is not enough for all
+TILES = 16  # of a chunk of rows, each of which packs all of b for itself
 CHUNK_PRODUCTS = 1 << 20  # less is not worth a chunk of its own
 
 
@@ -41,7 +42,7 @@ def plan_product(
     tiles, blocks = -(-rows // high), -(-columns // width)
     chunks = max(1, min(CHUNKS, rows * columns * depth // CHUNK_PRODUCTS))
     # What lies transposed is packed by the chunk that needs it, so chunks share the rows; else the columns.
-    row_groups = min(chunks, tiles) if left else 1
+    row_groups = min(chunks, max(2, tiles // TILES), tiles) if left else 1
     column_groups = min(blocks, -(-chunks // row_groups))
     stretch = depth if depth <= STRETCH else LONG
     apart = not left and depth * itemsize % APART_BYTES == 0 and high > 1

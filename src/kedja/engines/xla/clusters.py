@@ -18,6 +18,7 @@ import numpy as np
 
 from kedja.engines.xla import kernels
 from kedja.engines.xla.fusion import Fused, is_sign, sign_of
+from kedja.engines.xla.options import is_tiny
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
 from kedja.ops import elementwise, linalg, shaping
@@ -64,7 +65,7 @@ def clusters(graph: Graph, taken: Fused | None = None) -> tuple[list[Cluster], M
 
     And the comparisons z > 0 for which there is no z any more, each with relu(z).
     """
-    if not kernels.available():
+    if not kernels.available() or is_tiny(graph):
         return [], {}
     roots = [node for node in graph.order if node.op is linalg.product and kernels.serves_product(*_factors(node))]
     if not roots:
@@ -95,7 +96,7 @@ class _Known:
         self.written = {node: v for v, node in graph.updates}
         self.relus = {node.inputs[0]: node for node in graph.order if node.op is elementwise.relu}
         self.signs: dict[Tensor, Any] = {}  # z > 0, where z itself is not laid down: the relu to ask
-        self.home: dict[Tensor, Tensor] = {}  # of nodes in clusters: a result of theirs
+        self.home: dict[Tensor, tuple[Tensor, Tensor]] = {}  # of nodes in clusters: a result, and when it is there
 
     def update(self, root: Tensor) -> Cluster | None:
         """Everything that comes of the product, where all of it is elementwise and ends in new values."""
@@ -130,7 +131,10 @@ class _Known:
             last = others[0]
             members[last] = None
             self.signs.update(dict.fromkeys(signs, relu))
-        return self._made(root, members, (last,)) or Cluster(root, (), (root,), {}, {}, ())
+        found = self._made(root, members, (last,))
+        if found is None:
+            self.home[root] = root, root
+        return found or Cluster(root, (), (root,), {}, {}, ())
 
     def _fits(self, node: Tensor, root: Tensor, inside: set[Tensor]) -> bool:
         """Whether a node can be computed from the numbers of the product one by one."""
@@ -162,14 +166,14 @@ class _Known:
         ordered = sorted(inside - {root}, key=self.place.__getitem__)
         for node in ordered:
             z = node.inputs[0]
-            if is_sign(node, z) and z not in inside and (relu := self.relus.get(z)) is not None:
-                if self.place[relu] < self.place[ordered[-1]]:
-                    reads[node] = relu
+            relu = self.relus.get(z) if is_sign(node, z) and z not in inside else None
+            if relu is not None and self.place[relu] < self.place[ordered[-1]]:
+                reads[node] = relu
         given = {reads.get(node, x) if x is node.inputs[0] else x for node in ordered for x in node.inputs} - inside
         arrays = [x for x in given if _kind(x, root) == "array"]
         if len(arrays) > MOST_ARRAYS or any(_kind(x, root) is None for x in given):
             return None
-        self.home.update(dict.fromkeys(inside, outputs[0]))
+        self.home.update(dict.fromkeys(inside, (outputs[0], ordered[-1] if ordered else root)))
         return Cluster(root, tuple(ordered), outputs, reads, {}, ())
 
     def in_place(self, cluster: Cluster) -> Cluster:
@@ -177,16 +181,18 @@ class _Known:
         arrays = _given(cluster)["array"]
         new = {i: self.written[node] for i, node in enumerate(cluster.outputs) if node in self.written}
         over = {i: v for i, v in new.items() if v in set(arrays)}
-        inside, readers = {cluster.product, *cluster.members}, dict.fromkeys(())
+        inside = {cluster.product, *cluster.members}
+        readers: dict[Tensor, None] = {}
         waiting = [u for v in over.values() for u in self.users[v]]
         while waiting:
             node = waiting.pop()
-            if node in inside or self.place[node] > self.place[cluster.last]:
-                continue
+            value, made = self.home.get(node, (node, node))
+            if node in inside or self.place[made] > self.place[cluster.last] or node.op.runs_graphs:
+                continue  # XLA then copies the variable if it has to
             if node.op is shaping.permute_axes:  # no kernel waits for that: it reads what lies below
                 waiting.extend(self.users[node])
             else:
-                readers[self.home.get(node, node)] = None
+                readers[value] = None
         waits = tuple(node for node in readers if node not in self.taken and node.size)
         return cluster._replace(over=over, waits=waits[:MOST_WAITS])
 
@@ -263,10 +269,8 @@ def _work(
         arrays, columns = values[2:first], values[first : first + len(given["column"])]
         numbers = values[first + len(columns) : 2 + len(inputs)]
         waits = values[2 + len(inputs) :]
-        found: list[Any] = kernels.product(
-            *values[:2], left, right, program, arrays, columns, numbers, waits=waits, over=over
-        )
-        return found
+        x, y = values[:2]
+        return kernels.product(x, y, left, right, program, arrays, columns, numbers, waits, over)
 
     served = jax.custom_batching.custom_vmap(kernel)
 
