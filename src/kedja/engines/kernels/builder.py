@@ -218,6 +218,11 @@ class Builder:
         """The lanes of each of so many vectors that hold one of `count` numbers; None where, not `ragged`, all do."""
         return [self.mask(count - v * self.lanes) if ragged else None for v in range(vectors)]
 
+    def prefetch(self, place: Any) -> None:
+        """Have the line at a place brought into the cache."""
+        function = self.declared("llvm.prefetch.p0", VOID, [PTR, I32, I32, I32])
+        self.ir.call(function, [place, *(ir.Constant(I32, i) for i in (0, 3, 1))])
+
     def copy(self, target: Any, source: Any, count: Int) -> None:
         """`count` numbers from one place to another."""
         function = self.declared("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])
@@ -259,6 +264,28 @@ class Builder:
     def everywhere(self, value: float) -> Any:
         """A number known now, in all lanes."""
         return ir.Constant(self.vector, [float(value)] * self.lanes)
+
+    def sqrt(self, x: Any) -> Any:
+        return self.ir.call(self.declared(f"llvm.sqrt.{self._suffix}", self.vector, [self.vector]), [x])
+
+    def magnitude(self, x: Any) -> Any:
+        return self.ir.call(self.declared(f"llvm.fabs.{self._suffix}", self.vector, [self.vector]), [x])
+
+    def transposed(self, rows: Sequence[Any]) -> list[Any]:
+        """A square of as many vectors as each has lanes, turned over: by halves, quarters and so on."""
+        found, step = list(rows), 1
+        while step < self.lanes:
+            for i in range(self.lanes):
+                if not i & step:
+                    a, b = found[i], found[i + step]
+                    low = [j if not j & step else self.lanes + j - step for j in range(self.lanes)]
+                    high = [j + step if not j & step else self.lanes + j for j in range(self.lanes)]
+                    found[i], found[i + step] = self._shuffled(a, b, low), self._shuffled(a, b, high)
+            step *= 2
+        return found
+
+    def _shuffled(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
+        return self.ir.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, self.lanes), list(lanes)))
 
     def where_positive(self, x: Any, y: Any) -> Any:
         """y where x is positive, else 0."""

@@ -16,8 +16,8 @@ from kedja.engines.kernels.target import Target
 from kedja.graph.shapes import Shape
 
 __all__ = [
-    "Geometry", "Plan", "apart", "in_phases", "plan_conv", "plan_lstm", "plan_lstm_back", "plan_moments", "plan_pool",
-    "plan_transpose", "plan_weights", "sums_rows",
+    "Geometry", "Plan", "apart", "fitting", "in_phases", "plan_conv", "plan_lstm", "plan_lstm_back", "plan_moments",
+    "plan_pool", "plan_transpose", "plan_weights", "sums_rows",
 ]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
@@ -76,7 +76,7 @@ def apart(plan: Plan) -> tuple[Plan, Plan] | None:
     return plan._replace(kind=packing, room=0), plan._replace(kind=work, room=0)
 
 
-def _fitting(target: Target, outs: int, itemsize: int) -> Target:
+def fitting(target: Target, outs: int, itemsize: int) -> Target:
     """Half-wide vectors where the outputs fill no more: some processors do two of them at a time."""
     if target.bits == 512 and outs <= target.lanes(itemsize) // 2:
         return target._replace(bits=256)
@@ -232,7 +232,7 @@ def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **ep
     steps = {
         "w_start": 0, "w_rows": g.kernel[1] * across, "w_columns": across, "w_channels": g.outs, "w_outs": 1,
     }  # fmt: skip
-    target = _fitting(target, g.outs, np.dtype(dtype).itemsize)
+    target = fitting(target, g.outs, np.dtype(dtype).itemsize)
     if fours and not epilogue.get("plus") and _winograd_pays(g, np.dtype(dtype).itemsize, target):
         return _plan_winograd(g, steps, dtype, target, {k: v for k, v in epilogue.items() if k != "plus"})
     return _plan_forward(g, (1, 1), steps, dtype, target, epilogue)
@@ -261,7 +261,7 @@ def plan_transpose(g: Geometry, dtype: str, target: Target, fours: bool = False,
     if not g.each and _narrow_pays(g, np.dtype(dtype).itemsize, target):
         return _plan_narrow(g, back, dtype, target, epilogue)
     across = g.outs if g.each else g.channels * g.outs
-    target = _fitting(target, g.channels, np.dtype(dtype).itemsize)
+    target = fitting(target, g.channels, np.dtype(dtype).itemsize)
     steps = {
         "w_start": (g.kernel[0] * g.kernel[1] - 1) * across, "w_rows": -g.kernel[1] * across, "w_columns": -across,
         "w_channels": 1, "w_outs": 1 if g.each else g.outs,
@@ -280,7 +280,7 @@ def _narrow_pays(g: Geometry, itemsize: int, target: Target) -> bool:
             float("inf") if vectors > 3 or (vectors == 3 and target.registers < 32) else target.bits * columns * vectors
         )
 
-    as_channels = cost(_fitting(target, g.channels, itemsize), g.into[1], g.channels) * g.kernel[1] / g.stride[1]
+    as_channels = cost(fitting(target, g.channels, itemsize), g.into[1], g.channels) * g.kernel[1] / g.stride[1]
     as_places = cost(target, g.out[1], g.kernel[1] * g.channels)
     return g.dilation[1] == 1 and 1.2 * as_places < as_channels
 
@@ -303,7 +303,7 @@ def _plan_narrow(g: Geometry, back: Geometry, dtype: str, target: Target, epilog
 def plan_weights(g: Geometry, dtype: str, target: Target, sums: bool = False, fours: bool = False) -> Plan:
     """w from x and y."""
     itemsize = np.dtype(dtype).itemsize
-    target = _fitting(target, g.outs, itemsize)
+    target = fitting(target, g.outs, itemsize)
     if fours and _winograd_pays(g, itemsize, target):
         return _plan_winograd_weights(g, dtype, target, sums)
     vectors, most = (1, EACH_ROWS) if g.each else _vectors(target, g.outs, itemsize)
@@ -354,7 +354,7 @@ def plan_pool(
     rows, columns = (i // k for i, k in zip(into, window, strict=True))
     if window[0] * window[1] > MOST_PLACES:
         return None
-    target = _fitting(target, channels, np.dtype(dtype).itemsize)
+    target = fitting(target, channels, np.dtype(dtype).itemsize)
     ragged = channels % target.lanes(np.dtype(dtype).itemsize) != 0
     kind = pool.Pool(dtype, window[0], window[1], ragged, back, positive)
     work = min(CHUNKS, images * rows)

@@ -31,7 +31,7 @@ from kedja.ops.windows import Windows, count
 
 __all__ = [
     "available", "calling", "can_be_called", "conv", "give_back", "lstm", "lstm_back", "max_pool", "moments",
-    "packing_apart", "transpose", "weights",
+    "packing_apart", "product", "serves_product", "transpose", "weights",
 ]  # fmt: skip
 
 FLOATS = ("float32", "float64")
@@ -155,6 +155,37 @@ def lstm_back(h: Any, c: Any, each: Any, kept: Sequence[Any], u: Any, reverse: b
     shapes: list[Shape] = [h.shape, c.shape, (steps, batch, family.GATES * units)]
     given = (h, c, *(() if each is None else (each,)), *kept, u)
     return _called(family.write, plan, given, shapes)
+
+
+def serves_product(a: Any, b: Any, left: bool, right: bool) -> bool:
+    """Whether a kernel of our own makes a @ b, of which each may lie transposed."""
+    if not (available() and a.ndim == b.ndim == 2 and a.dtype.name in FLOATS and a.dtype == b.dtype):
+        return False
+    from kedja.engines.kernels.product_plans import product_pays
+
+    rows, depth = a.shape[::-1] if left else a.shape
+    return product_pays(rows, b.shape[0] if right else b.shape[1], depth, left)
+
+
+def product(
+    a: Any, b: Any, left: bool, right: bool, program: Any, arrays: Any = (), columns: Any = (), numbers: Any = (),
+    waits: Any = (), over: Any = None,
+) -> list[Any]:  # fmt: skip
+    """What a program makes of a @ b. `over`: for arrays by their number, the result that is written in their place.
+
+    `waits` are only there first.
+    """
+    from kedja.engines.kernels import product as family
+    from kedja.engines.kernels.product_plans import plan_product
+
+    rows, depth = a.shape[::-1] if left else a.shape
+    shape = (rows, b.shape[0] if right else b.shape[1])
+    plan = plan_product(*shape, depth, a.dtype.name, _target(), program, left, right, len(waits))
+    columns = [v.reshape(-1) for v in columns]
+    numbers = [jnp.stack([v.reshape(()) for v in numbers])] if numbers else []
+    given = (a, b, *arrays, *columns, *numbers, *waits)
+    aliases = {2 + i: k for i, k in (over or {}).items()}
+    return _called(family.write, plan, given, [shape] * len(program.outputs), aliases)
 
 
 def _pooled(x: Any, g: Any, positive: bool, windows: Windows) -> Any:
@@ -303,15 +334,17 @@ def _target() -> Any:
     return target.host()
 
 
-def _called(write: Any, plan: Any, given: tuple[Any, ...], shapes: list[Shape]) -> list[Any]:
-    """The kernel's results, without its own room."""
+def _called(
+    write: Any, plan: Any, given: tuple[Any, ...], shapes: list[Shape], over: dict[int, int] | None = None
+) -> list[Any]:
+    """The kernel's results, without its own room. `over`: the inputs in whose place results are written."""
     dtype = given[0].dtype
     result: Any = jax.ShapeDtypeStruct
     rooms = [(plan.room,)] if plan.room else []
     results = [result(s, dtype) for s in [*shapes, *rooms]]
     name = _registered(write, plan.kind, plan.target)
-    found = jax.ffi.ffi_call(name, results, vmap_method="sequential")(*given, plan=np.array(plan.numbers, np.int64))
-    return list(found)[: len(shapes)]
+    call = jax.ffi.ffi_call(name, results, vmap_method="sequential", input_output_aliases=over or {})
+    return list(call(*given, plan=np.array(plan.numbers, np.int64)))[: len(shapes)]
 
 
 @cache

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from kedja.diff.custom import custom
+from kedja.engines.xla.clusters import clustered
 from kedja.engines.xla.devices import device, product_precision
 from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.normalising import NORMALISING
@@ -221,7 +222,7 @@ def emit(graph: Graph, inputs: Sequence[Any], known: Mapping[Tensor, Any]) -> li
     """The graph's ends for tracers `inputs`; `known` holds variables and large constants. One pass, no recursion."""
     values: dict[Tensor, Any] = {}
     values.update(zip(graph.inputs, inputs, strict=True))
-    together = fused(graph)
+    together = clustered(graph, LOWER, fused(graph))
     for node in graph.order:
         if node in values:
             continue

@@ -1,0 +1,86 @@
+"""Elementwise programs inside kernels: what a graph does to each number of a result while it lies in a register.
+
+A program is a list of steps, each an op and the places of its operands; places count the inputs first, then the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from kedja.engines.kernels.activation import RELU
+from kedja.engines.kernels.builder import Builder
+
+__all__ = ["WRITE", "Program", "write"]
+
+SUM, ARRAY, COLUMN, NUMBER = "sum", "array", "column", "number"
+
+
+class Program(NamedTuple):
+    """What is done to each number. Inputs: the result itself, arrays like it, one number a column, numbers of all."""
+
+    inputs: tuple[str, ...]
+    steps: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[int, ...]
+    literals: tuple[tuple[int, float], ...] = ()  # steps that are numbers known beforehand, by their place
+
+    def of(self, kind: str) -> list[int]:
+        """The inputs of this kind."""
+        return [i for i, found in enumerate(self.inputs) if found == kind]
+
+
+def write(b: Builder, program: Program, values: Sequence[Any]) -> list[Any]:
+    """The outputs, as vectors, for inputs that are vectors."""
+    found = list(values)
+    known = dict(program.literals)
+    for name, operands in program.steps:
+        if len(found) in known:
+            found.append(ir.Constant(b.vector, [known[len(found)]] * b.lanes))
+        else:
+            found.append(WRITE[name](b, *(found[i] for i in operands)))
+    return [found[i] for i in program.outputs]
+
+
+def _maximum(b: Builder, x: Any, y: Any) -> Any:
+    """The larger; a missing number wins."""
+    wins = b.ir.or_(b.ir.fcmp_ordered(">", x, y), b.ir.fcmp_unordered("uno", x, x))
+    return b.ir.select(wins, x, y)
+
+
+def _minimum(b: Builder, x: Any, y: Any) -> Any:
+    wins = b.ir.or_(b.ir.fcmp_ordered("<", x, y), b.ir.fcmp_unordered("uno", x, x))
+    return b.ir.select(wins, x, y)
+
+
+def _one(b: Builder) -> Any:
+    return ir.Constant(b.vector, [1.0] * b.lanes)
+
+
+def _compared(how: str) -> Callable[..., Any]:
+    return lambda b, x, y: b.ir.fcmp_ordered(how, x, y)
+
+
+# By the names of ops. Each gives the bits that the op gives one number at a time.
+WRITE: dict[str, Callable[..., Any]] = {
+    "add": lambda b, x, y: b.ir.fadd(x, y),
+    "subtract": lambda b, x, y: b.ir.fsub(x, y),
+    "multiply": lambda b, x, y: b.ir.fmul(x, y),
+    "divide": lambda b, x, y: b.ir.fdiv(x, y),
+    "negative": lambda b, x: b.ir.fneg(x),
+    "reciprocal": lambda b, x: b.ir.fdiv(_one(b), x),
+    "square": lambda b, x: b.ir.fmul(x, x),
+    "sqrt": lambda b, x: b.sqrt(x),
+    "absolute": lambda b, x: b.magnitude(x),
+    "relu": RELU.of,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "greater": _compared(">"),
+    "greater_equal": _compared(">="),
+    "less": _compared("<"),
+    "less_equal": _compared("<="),
+    "cast": lambda b, x: b.ir.select(x, _one(b), b.zero),  # of a comparison
+    "where": lambda b, c, x, y: b.ir.select(c, x, y),
+    "stop_gradient": lambda b, x: x,
+}
