@@ -218,11 +218,6 @@ class Builder:
         """The lanes of each of so many vectors that hold one of `count` numbers; None where, not `ragged`, all do."""
         return [self.mask(count - v * self.lanes) if ragged else None for v in range(vectors)]
 
-    def prefetch(self, place: Any) -> None:
-        """Have the line at a place brought into the cache."""
-        function = self.declared("llvm.prefetch.p0", VOID, [PTR, I32, I32, I32])
-        self.ir.call(function, [place, *(ir.Constant(I32, i) for i in (0, 3, 1))])
-
     def copy(self, target: Any, source: Any, count: Int) -> None:
         """`count` numbers from one place to another."""
         function = self.declared("llvm.memcpy.p0.p0.i64", VOID, [PTR, PTR, I64, I1])
