@@ -143,3 +143,21 @@ def test_the_bits_are_those_of_another_run_and_of_a_run_in_parts():
             net.fit(X, T, optimizer=rule, epochs=epochs, engine="xla", **HOW)
         found.append([np.asarray(w).tobytes() for w in net.get_weights()])
     assert found[0] == found[1] == found[2]
+
+
+def test_the_body_of_a_loop_takes_what_it_was_given_as_it_is():
+    """A product, its factor turned round and a relu of it, made outside of a loop and used inside."""
+    a, b = RNG.normal(size=(2, 32, 32)).astype("float32")
+
+    def outside(a, b):
+        turned, product = kj.transpose(a), a @ b
+        relu = kj.relu(product)
+
+        def body(c, _):
+            return kj.relu(turned @ c + product) * kj.cast(product > 0, "float32") * 0.1 + relu, None
+
+        return kj.scan(body, b, length=3)[0]
+
+    graph = kj.trace(outside, [((32, 32), "float32")] * 2)
+    ours, theirs = (kj.engines.get_engine(e).program(graph)([], [a, b])[1][0] for e in ("xla", "reference"))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())

@@ -19,7 +19,7 @@ import numpy as np
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.engines.xla.activations import compared, passed
-from kedja.engines.xla.fusion import Fused
+from kedja.engines.xla.fusion import Fused, computed
 from kedja.engines.xla.options import is_tiny
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
@@ -37,10 +37,20 @@ ELEMENTWISE = (
 )  # fmt: skip
 
 
+class Factors(NamedTuple):
+    """Of a product: two matrices as they lie, and whether each is transposed first."""
+
+    a: Tensor
+    b: Tensor
+    left: bool
+    right: bool
+
+
 class Cluster(NamedTuple):
     """A product, the nodes that are computed with it, and what comes out."""
 
     product: Tensor
+    factors: Factors
     members: tuple[Tensor, ...]  # in order, without the product
     outputs: tuple[Tensor, ...]
     reads: Mapping[Tensor, Tensor]  # of whose sign alone is asked: a relu has the same as what it is made of
@@ -74,19 +84,12 @@ def clusters(graph: Graph, taken: Fused | None = None) -> tuple[list[Cluster], M
     """
     if not kernels.available() or is_tiny(graph):
         return [], {}
-    roots = [node for node in graph.order if node.op is linalg.product and kernels.serves_product(*_factors(node))]
+    known = _Known(graph, taken or {})
+    roots = [x for x in known.computed if x.op is linalg.product and kernels.serves_product(*known.factors(x))]
     if not roots:
         return [], {}
-    known = _Known(graph, taken or {})
     found = [known.update(root) or known.chain(root) for root in roots]
     return [known.in_place(cluster) for cluster in found], known.signs
-
-
-def _factors(product: Tensor) -> tuple[Tensor, Tensor, bool, bool]:
-    """The factors as they lie, and whether each is transposed first."""
-    a, b = product.inputs
-    left, right = (x.op is shaping.permute_axes and x.ndim == 2 and x.attrs["axes"] == (1, 0) for x in (a, b))
-    return a.inputs[0] if left else a, b.inputs[0] if right else b, left, right
 
 
 class _Known:
@@ -95,15 +98,24 @@ class _Known:
     def __init__(self, graph: Graph, taken: Fused) -> None:
         self.taken = taken
         self.place = {node: i for i, node in enumerate(graph.order)}
+        self.computed = dict.fromkeys(computed(graph))
         self.users: dict[Tensor, list[Tensor]] = {node: [] for node in graph.order}
-        for node in graph.order:
+        for node in self.computed:
             for x in dict.fromkeys(node.inputs):
                 self.users[x].append(node)
         self.ends = set(graph.ends)
         self.written = {node: v for v, node in graph.updates}
-        self.relus = {node.inputs[0]: node for node in graph.order if node.op is elementwise.relu}
+        self.relus = {node.inputs[0]: node for node in self.computed if node.op is elementwise.relu}
         self.signs: dict[Tensor, Any] = {}  # z > 0, where z itself is not laid down: the relu to ask
         self.home: dict[Tensor, tuple[Tensor, Tensor]] = {}  # of nodes in clusters: a result, and when it is there
+
+    def factors(self, product: Tensor) -> Factors:
+        """The factors as they lie, and whether each is transposed first."""
+        left, right = (
+            x.op is shaping.permute_axes and x.attrs["axes"] == (1, 0) and x in self.computed for x in product.inputs
+        )
+        a, b = product.inputs
+        return Factors(a.inputs[0] if left else a, b.inputs[0] if right else b, left, right)
 
     def update(self, root: Tensor) -> Cluster | None:
         """Everything that comes of the product, where all of it is elementwise and ends in new values."""
@@ -141,7 +153,7 @@ class _Known:
         found = self._made(root, members, (last,))
         if found is None:
             self.home[root] = root, root
-        return found or Cluster(root, (), (root,), {}, {}, ())
+        return found or Cluster(root, self.factors(root), (), (root,), {}, {}, ())
 
     def _fits(self, node: Tensor, root: Tensor, inside: set[Tensor]) -> bool:
         """Whether a node can be computed from the numbers of the product one by one."""
@@ -152,7 +164,7 @@ class _Known:
     def _simple(self, node: Tensor, root: Tensor) -> bool:
         return (
             node.op in ELEMENTWISE and node.shape == root.shape
-            and node not in self.taken and node not in self.home
+            and node in self.computed and node not in self.taken and node not in self.home
             and (node.op is not elementwise.astype or node.inputs[0].dtype.name == "bool")
         )  # fmt: skip
 
@@ -181,7 +193,7 @@ class _Known:
         if len(arrays) > MOST_ARRAYS or any(_kind(x, root) is None for x in given):
             return None
         self.home.update(dict.fromkeys(inside, (outputs[0], ordered[-1] if ordered else root)))
-        return Cluster(root, tuple(ordered), outputs, reads, {}, ())
+        return Cluster(root, self.factors(root), tuple(ordered), outputs, reads, {}, ())
 
     def in_place(self, cluster: Cluster) -> Cluster:
         """With the variables whose new values can be written over the old, once all others have read these."""
@@ -257,7 +269,7 @@ def _work(
     """How a cluster is computed: by a kernel, or node by node where many are mapped over."""
     given = _given(cluster)
     program = _program(cluster, given)
-    a, b, left, right = _factors(cluster.product)
+    a, b, left, right = cluster.factors
     inputs = [x for nodes in given.values() for x in nodes]
     first = 2 + len(given["array"])
     number = {x: i for i, x in enumerate(given["array"])}

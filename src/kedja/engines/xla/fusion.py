@@ -28,7 +28,7 @@ from kedja.ops import elementwise, reductions
 from kedja.ops.convolution import collect, correlate, spread
 from kedja.ops.pooling import give_back
 
-__all__ = ["Fused", "fused"]
+__all__ = ["Fused", "computed", "fused"]
 
 LINEAR = (elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide)
 
@@ -45,15 +45,16 @@ def fused(graph: Graph) -> Fused:
     sequences(graph, found)
     if not any(node.op in (correlate, give_back) for node in graph.order):
         return found
+    order = computed(graph)
     users: dict[Tensor, list[Tensor | None]] = {node: [] for node in graph.order}
-    for node in graph.order:
+    for node in order:
         for x in node.inputs:
             users[x].append(node)
     for end in graph.ends:
         users[end].append(None)
     place = {node: i for i, node in enumerate(graph.order)}
-    acts = activations(graph.order)
-    for node in graph.order:
+    acts = activations(order)
+    for node in order:
         if node.op is correlate:
             _epilogue(node, users, acts, place, found)
         elif node.op in (elementwise.multiply, elementwise.select, elementwise.add):
@@ -61,6 +62,12 @@ def fused(graph: Graph) -> Fused:
         elif node.op is collect:
             _with_sums(node, users, place, found)
     return found
+
+
+def computed(graph: Graph) -> list[Tensor]:
+    """The nodes that the graph computes. What the body of a loop is given may have inputs too, outside of it."""
+    given = set(graph.inputs)
+    return [node for node in graph.order if node not in given]
 
 
 def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], found: Fused) -> None:
