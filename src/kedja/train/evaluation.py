@@ -37,8 +37,8 @@ SMALL = 2e8  # multiply-adds below which NumPy is done before XLA has compiled
 
 def model_dtype(model: Module) -> Any:
     """The floating-point type the model computes in."""
-    own = model.state.of_kind("trainable", "statistic").values()
-    return next((v.dtype for v in own), model.dtype or get_default_dtype())
+    own = (v.dtype for _, v in model.variables_by_path() if v.kind in ("trainable", "statistic"))
+    return next(own, model.dtype or get_default_dtype())
 
 
 def as_inputs(model: Module, x: Any, name: str = "x", learning: bool = False) -> list[Array]:
@@ -84,15 +84,24 @@ def as_targets(
     return array if loss is None else loss.check_targets(array, outputs, name)
 
 
-def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
-    """The shape of the output for these inputs; found by tracing, nothing is computed."""
+def output_shape(model: Module, inputs: Sequence[Array], keep: bool = False) -> tuple[int, ...]:
+    """The shape of the output for these inputs; found by tracing, nothing is computed.
+
+    `keep`: the model stays as it is, so the newest graph is kept with it and serves again for the same shapes.
+    """
     shapes = [a.shape for a in inputs]
     flat = any(len(s) == 1 for s in shapes)
     column = ShapeError(f"x has shape {shapes[0]}: one number a row is a column, x.reshape(-1, 1)") if flat else None
-    try:
-        graph = trace(lambda *xs: model(*xs), [(a.shape, a.dtype) for a in inputs])
-    except ShapeError as error:
-        raise (column or error) from None
+    specs = tuple([(a.shape, a.dtype) for a in inputs])
+    training = training_of(model)
+    if keep and training.traced is not None and training.traced[0] == specs:
+        graph = training.traced[1]
+    else:
+        try:
+            graph = trace(lambda *xs: model(*xs), specs)
+        except ShapeError as error:
+            raise (column or error) from None
+        training.traced = (specs, graph) if keep else None
     if len(graph.outputs) != 1:
         raise GraphError(
             f"fit and evaluate work on models with one output; this one has {len(graph.outputs)}. "

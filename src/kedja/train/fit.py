@@ -204,7 +204,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         rows = len(inputs[0])
         fresh = not model.built
         model.build(*((None, *a.shape[1:]) for a in inputs), seed=seed)
-        outputs = output_shape(model, inputs)
+        outputs = output_shape(model, inputs, keep=not fresh)
         y = as_targets(model, y, rows, chosen, outputs, learning=True)
         weights = None
         if stream is None:

@@ -26,6 +26,7 @@ __all__ = ["Layer", "trainable"]
 
 
 LARGE = 4096  # numbers of a parameter, from which on they are drawn when they are first read
+PLAIN = frozenset({str, int, float, bool, type(None)})  # values with nothing inside: most attributes of a layer
 LAYERS: dict[str, type[Layer]] = {}
 """Every layer class by name: what a saved architecture is made again from."""
 
@@ -242,7 +243,7 @@ class Layer:
         """(name, layer or variable) of everything directly inside, in the order it was stored."""
         kinds = (Layer, Variable)  # walked at every prediction: a union would be made anew for each value
         for name, value in vars(self).items():
-            if name[0] == "_":
+            if name[0] == "_" or type(value) in PLAIN:
                 continue
             if isinstance(value, kinds):
                 yield name, value
@@ -264,18 +265,20 @@ class Layer:
         """All variables by path; a shared one under the first path it has."""
         found = State()
         seen: set[Variable] = set()
-        self._collect("", found, seen)
+        for path, variable in self.variables_by_path():
+            if variable not in seen:
+                seen.add(variable)
+                found.add(path, variable)
         return found
 
-    def _collect(self, prefix: str, found: State, seen: set[Variable]) -> None:
+    def variables_by_path(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
+        """Every variable inside, at any depth, with its path; a shared one under each of its paths."""
         for name, value in self.members():
             path = f"{prefix}.{name}" if prefix else name
             if isinstance(value, Variable):
-                if value not in seen:
-                    seen.add(value)
-                    found.add(path, value)
+                yield path, value
             else:
-                value._collect(path, found, seen)
+                yield from value.variables_by_path(path)
 
     @property
     def parameters(self) -> list[Variable]:
