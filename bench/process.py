@@ -39,6 +39,7 @@ def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str,
     """The environment of a contestant: same thread count for every runtime, CPU only, this checkout importable."""
     threads = str(settings.threads)
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # whoever has installed us has bytecode, as of every package
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[variable] = threads
     environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}

@@ -14,7 +14,7 @@ import kedja
 SRC = Path(kedja.__file__).parent
 # The rest stands above all of these. Data stands low because it knows nothing of graphs, and training reads it.
 ROOMS = [
-    "errors", "elsewhere", "lent", "files", "data", "graph", "ops", "diff", "engines", "nn", "optim", "train",
+    "errors", "elsewhere", "lent", "rooms", "files", "data", "graph", "ops", "diff", "engines", "nn", "optim", "train",
     "formats", "zoo",
 ]  # fmt: skip
 OWN_DERIVATIVES = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import kedja as kj
-from kedja.data.npy import NpyFile
+from kedja.data.npy_file import NpyFile
 from kedja.data.source import Part, fingerprint_of
 from kedja.errors import DataError
 

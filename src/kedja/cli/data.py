@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kedja.data import Dataset, load, names
+from kedja.data.dataset import Dataset
+from kedja.data.named import load, names
 from kedja.errors import DataError
 
 __all__ = ["run"]

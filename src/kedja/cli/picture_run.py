@@ -34,7 +34,7 @@ from kedja.nn.regularizers import L2
 from kedja.ops.random import key_words
 from kedja.optim import get as get_optimizer
 from kedja.optim.schedules import Cosine
-from kedja.train.callbacks import Checkpoint
+from kedja.train.callbacks.checkpoint import Checkpoint
 from kedja.train.history import History
 from kedja.zoo.preprocessing import plainly
 

@@ -16,7 +16,7 @@ from kedja.cli.judge import Judgement
 from kedja.cli.report import MOST_MISTAKES, Mistakes
 from kedja.cli.rows import Rows
 from kedja.data.decoded import Decoded
-from kedja.data.images import ENDINGS, listed
+from kedja.data.image_folder import ENDINGS, listed
 from kedja.data.source import Field, Source
 from kedja.errors import DataError
 from kedja.files import cache_folder, write_whole

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kedja.cli.arguments import ALL
 from kedja.cli.rows import Rows
-from kedja.data import Table
+from kedja.data.table import Table
 from kedja.errors import DataError, one_of
 from kedja.nn import Columns, Denormalize, Dense, Normalize, Sequential, activations, losses
 from kedja.optim import Optimizer
@@ -199,7 +199,7 @@ def targets(rows: Rows, loss: str) -> NDArray[Any]:
         return rows.y.reshape(-1, 1)
     if loss == "cross_entropy" or len(rows.class_names) == 2:
         return rows.y
-    from kedja.data import one_hot
+    from kedja.data.prepare import one_hot
 
     # A sigmoid reaches neither 0 nor 1: a squared error would push its weights without end (scope 6).
     low, high = (0.0, 1.0) if loss in LIKELIHOODS else (0.01, 0.99)

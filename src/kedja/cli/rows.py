@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kedja.data import Dataset, Table, load, names, read_csv, split_rows
 from kedja.data.columns import as_columns, kind_of, numbers_of
+from kedja.data.dataset import Dataset
+from kedja.data.named import load, names
+from kedja.data.split import split_rows
+from kedja.data.table import Table, read_csv
 from kedja.errors import DataError, KedjaError, UnknownNameError, one_of
 
 __all__ = ["Rows", "again", "columns_of", "learnable", "parts", "rows_for"]

@@ -23,14 +23,14 @@ from kedja.cli.judge import Judgement, judge, told
 from kedja.cli.recipe import Recipe, front, input_names, network, recipe_for, targets
 from kedja.cli.report import Report, write_report
 from kedja.cli.rows import Rows, learnable, parts
-from kedja.data import names
+from kedja.data.named import names
 from kedja.engines.choice import get_engine
 from kedja.errors import DataError, DivergedError
 from kedja.nn import Columns, Dense, Sequential
 from kedja.nn.layers.layer import fresh_seed
 from kedja.nn.regularizers import L2
 from kedja.ops.random import key_words
-from kedja.train.callbacks import Checkpoint
+from kedja.train.callbacks.checkpoint import Checkpoint
 from kedja.train.history import History
 
 __all__ = ["ready", "run", "undisturbed", "versions"]

@@ -7,57 +7,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kedja.data.batches import Batches, batches
-from kedja.data.cache import cache_folder
-from kedja.data.check import check_array, check_arrays, check_labels
 from kedja.data.dataset import Dataset
-from kedja.data.images import ImageFolder, images
-from kedja.data.load import load, names
-from kedja.data.npy import NpySource, npy
-from kedja.data.prepare import one_hot, scale, standardise
-from kedja.data.reading import read, read_parquet
-from kedja.data.series import read_ts
-from kedja.data.source import ArraySource, Source
 from kedja.data.split import permutation, split, split_rows
-from kedja.data.table import Learnable, Table, read_csv
-from kedja.data.weights import class_weights
 from kedja.data.windows import windows
-from kedja.elsewhere import missing
+from kedja.rooms import lazily
 
-__all__ = [
-    "ArraySource",
-    "Batches",
-    "Dataset",
-    "ImageFolder",
-    "Learnable",
-    "NpySource",
-    "Source",
-    "Table",
-    "batches",
-    "cache_folder",
-    "check_array",
-    "check_arrays",
-    "check_labels",
-    "class_weights",
-    "images",
-    "load",
-    "names",
-    "npy",
-    "one_hot",
-    "permutation",
-    "read",
-    "read_csv",
-    "read_parquet",
-    "read_ts",
-    "scale",
-    "split",
-    "split_rows",
-    "standardise",
-    "windows",
-]
+# What training does not need is loaded when it is asked for. The modules imported above have the names of functions.
+HOMES: dict[str, tuple[str, ...]] = {
+    "cache": ("cache_folder",),
+    "check": ("check_array", "check_arrays", "check_labels"),
+    "image_folder": ("ImageFolder", "images"),
+    "named": ("load", "names"),
+    "npy_file": ("NpySource", "npy"),
+    "prepare": ("one_hot", "scale", "standardise"),
+    "reading": ("read", "read_parquet"),
+    "series": ("read_ts",),
+    "source": ("ArraySource", "Source"),
+    "table": ("Learnable", "Table", "read_csv"),
+    "weights": ("class_weights",),
+}
 
-
-def __getattr__(name: str) -> Any:
-    raise missing(__name__, name, __all__)
+__all__ = ["Batches", "Dataset", "batches", "permutation", "split", "split_rows", "windows"]
+__all__ += [name for names in HOMES.values() for name in names]
+__all__.sort()
+__getattr__, __dir__ = lazily(__name__, HOMES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import weakref
 from pathlib import Path
 from threading import Lock
@@ -56,7 +55,7 @@ class Decoded:
             return
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._draft = self.path.with_name(f".{key}.{secrets.token_hex(4)}.tmp")
+            self._draft = self.path.with_name(f".{key}.{os.urandom(4).hex()}.tmp")
             with open(self._draft, "wb") as file:
                 file.write(header.getvalue())
             weakref.finalize(self, _remove, self._draft)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kedja.data.images import images
-from kedja.data.npy import npy
+from kedja.data.image_folder import images
+from kedja.data.npy_file import npy
 from kedja.data.source import ArraySource, Source
 from kedja.data.table import Table, read_csv
 from kedja.errors import DataError, KedjaError

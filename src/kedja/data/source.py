@@ -6,7 +6,6 @@ are given to it. `fit`, `evaluate` and `predict` take one wherever they take arr
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -153,6 +152,8 @@ class Part(Source):
         return None if whole is None else whole[self.places]
 
     def fingerprint(self) -> str:
+        import hashlib
+
         return hashlib.sha256((self.source.fingerprint() + fingerprint_of(self.places)).encode()).hexdigest()[:32]
 
     def close(self) -> None:
@@ -199,6 +200,8 @@ def fingerprint_of(*arrays: Any) -> str:
     >>> fingerprint_of(np.zeros(3)) == fingerprint_of(np.zeros(3)), fingerprint_of(np.zeros(3), np.ones(1))[:8]
     (True, '...')
     """
+    import hashlib
+
     found = hashlib.sha256()
     for given in arrays:
         array = np.asarray(given)

@@ -5,15 +5,12 @@ Rows are counted as a spreadsheet counts them: the header is row 1.
 
 from __future__ import annotations
 
-import bz2
-import hashlib
 import io
 import os
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -79,6 +76,8 @@ class Table:
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells these rows from others: size, names, and a checksum of the cells."""
+        import hashlib
+
         made = hashlib.blake2b(digest_size=8)
         for name, cells in self._cells.items():
             made.update("\x1f".join((name, *cells, "\x1e")).encode())
@@ -241,6 +240,7 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     UTF-8, are left out, with a warning that counts and names them.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "pass.csv")
     ...     _ = path.write_text("lectures;hours;passed\\n4;5;yes\\n1;0;no\\n", encoding="utf-8")
@@ -251,7 +251,7 @@ def read_csv(path: str | os.PathLike[str], *, errors: str = "stop") -> Table:
     if errors not in ("stop", "skip"):
         raise one_of("errors", errors, ("skip", "stop"))
     name = os.fspath(path)
-    text = _text(Path(path), skip=errors == "skip")
+    text = _text(path, skip=errors == "skip")
     bad: list[int] = []
     records = list(_records(name, text, max(",;\t", key=lambda mark: _width(text, mark))))
     start = next((number for number, record in enumerate(records) if any(record)), None)
@@ -315,7 +315,10 @@ def _is_damaged(cell: str) -> bool:
     return not cell.isascii() and any("\udc80" <= sign <= "\udcff" for sign in cell)
 
 
-def _text(path: Path, skip: bool) -> str:
+def _text(path: str | os.PathLike[str], skip: bool) -> str:
+    from pathlib import Path
+
+    path = Path(path)
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -323,6 +326,8 @@ def _text(path: Path, skip: bool) -> str:
 
             content = gzip.decompress(content)
         elif path.suffix == ".bz2":
+            import bz2
+
             content = bz2.decompress(content)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}.") from error

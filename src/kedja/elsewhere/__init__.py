@@ -11,14 +11,14 @@ import dis
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import cache, wraps
 from types import FrameType
 from typing import Any
 
 from kedja.elsewhere.arguments import ARGUMENTS
 from kedja.elsewhere.names import METHODS, NAMES
 
-__all__ = ["ARGUMENTS", "METHODS", "NAMES", "Answering", "missing", "refused", "takes_only"]
+__all__ = ["ARGUMENTS", "METHODS", "NAMES", "Answering", "missing", "refused", "signature_of", "takes_only"]
 
 
 def missing(
@@ -75,6 +75,12 @@ def refused(cls: type, given: Iterable[str], error: TypeError) -> TypeError:
     return TypeError(f"{cls.__name__} has no argument {unknown[0]!r}: {answer}")
 
 
+@cache
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """How a function is called: looked up at its first call, not for the hundreds of classes nobody has asked for."""
+    return inspect.signature(function)
+
+
 class Answering:
     """A class whose constructors, and those of the classes made from it, answer a wrong argument in our words.
 
@@ -94,13 +100,13 @@ class Answering:
 
 def takes_only(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, answering an argument it does not take with those it does; it is called by its public name."""
-    signature = inspect.signature(function)
-    names = list(signature.parameters)[1:]
 
     @wraps(function)
     def answered(*args: Any, **kwargs: Any) -> Any:
+        parameters = signature_of(function).parameters
         for name in kwargs:
-            if name not in signature.parameters:
+            if name not in parameters:
+                names = list(parameters)[1:]
                 hint = METHODS.get(name, f"it takes {', '.join(names)}")
                 raise TypeError(f"{function.__name__.strip('_')}() has no argument {name!r}: {hint}")
         return function(*args, **kwargs)
@@ -109,12 +115,11 @@ def takes_only(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _answering(init: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(init)
 
     @wraps(init)
     def answered(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
-            signature.bind(self, *args, **kwargs)
+            signature_of(init).bind(self, *args, **kwargs)
         except TypeError as error:
             raise refused(type(self), kwargs, error) from None
         init(self, *args, **kwargs)

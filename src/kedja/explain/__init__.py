@@ -6,11 +6,9 @@ they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from kedja.rooms import lazily
 
-# Where each public name lives. No module or folder of this room has the name of anything public in it: an import would
-# put the one in the place of the other.
+# Where each public name lives.
 HOMES: dict[str, tuple[str, ...]] = {
     "words": ("language",),
     "examples": ("Example", "example"),
@@ -48,21 +46,5 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pictures.width_error": ("WidthError", "width_error"),
     "show.naming": ("Notation",),
 }
-_HOME = {name: home for home, names in HOMES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        from kedja.elsewhere import missing
-
-        raise missing(__name__, name, __all__)
-    found = getattr(import_module(f"kedja.explain.{home}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = sorted(name for names in HOMES.values() for name in names)
+__getattr__, __dir__ = lazily(__name__, HOMES)

@@ -21,7 +21,7 @@ from kedja.ops.arrange import (
 from kedja.ops.clipping import clip
 from kedja.ops.control import map, scan
 from kedja.ops.convolution import conv, conv_transpose
-from kedja.ops.describe import describe
+from kedja.ops.describe import Described
 from kedja.ops.division import fmod, remainder
 from kedja.ops.einsum import einsum
 from kedja.ops.elementwise import *  # noqa: F403
@@ -101,5 +101,5 @@ bind(
     sum=sum, mean=mean, max=max, min=min, argmax=argmax,
     reshape=reshape, transpose=transpose, astype=cast, T=property(lambda a: transpose(a)),
 )  # fmt: skip
-for _op in OPS.values():
-    _op.__doc__ = describe(_op)
+for _kind in {cls for op in OPS.values() for cls in type(op).__mro__ if issubclass(cls, Op)}:
+    _kind.__doc__ = Described(_kind.__doc__)  # type: ignore[assignment]  # written when `help` asks for it

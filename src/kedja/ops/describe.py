@@ -6,7 +6,7 @@ from kedja.graph.node import placeholder
 from kedja.ops.formula import formula
 from kedja.ops.op import Bilinear, Elementwise, Linear, Op, is_differentiable
 
-__all__ = ["describe"]
+__all__ = ["Described", "describe"]
 
 LETTERS = {1: "x", 2: "ab", 3: "abc"}
 ACCEPTED = {
@@ -16,6 +16,16 @@ ACCEPTED = {
     "integer": "integer tensors",
     "number": "numbers of any type",
 }
+
+
+class Described:
+    """The `__doc__` of a class of ops: of the class its own, of an op what `describe` says when asked."""
+
+    def __init__(self, own: str | None) -> None:
+        self.own = own
+
+    def __get__(self, op: Op | None, cls: type[Op]) -> str | None:
+        return self.own if op is None else describe(op)
 
 
 def describe(op: Op) -> str:

@@ -6,7 +6,6 @@ a key depend on nothing else. So a run is repeated exactly from its seed, on eit
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
@@ -249,6 +248,8 @@ def fold_array(words: Array, number: int | str) -> Array:
 def _word(number: int | str) -> int:
     """The 32-bit word a number or a name is folded as."""
     if isinstance(number, str):
+        import hashlib  # OpenSSL: a few milliseconds, and not everybody draws
+
         return int.from_bytes(hashlib.sha256(number.encode()).digest()[:4], "little")
     if not 0 <= number < 2**32:
         raise GraphError(f"a key is folded with a whole number from 0 to 2**32 - 1 or a name, got {number!r}")

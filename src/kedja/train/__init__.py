@@ -1,10 +1,17 @@
 """Training: the loop, its data, its History, and the methods models have for being used."""
 
+from kedja.rooms import lazily
 from kedja.train import memory, use  # noqa: F401  (lends models their methods)
-from kedja.train.checking import check
 from kedja.train.fit import fit
-from kedja.train.history import History
-from kedja.train.overfitting import overfit_one_batch
-from kedja.train.range_finder import RateRange, find_learning_rate
 
-__all__ = ["History", "RateRange", "check", "find_learning_rate", "fit", "overfit_one_batch"]
+HOMES: dict[str, tuple[str, ...]] = {
+    "checking": ("check",),
+    "history": ("History",),
+    "overfitting": ("overfit_one_batch",),
+    "range_finder": ("RateRange", "find_learning_rate"),
+}
+
+__all__ = ["fit"]
+__all__ += [name for names in HOMES.values() for name in names]
+__all__.sort()
+__getattr__, __dir__ = lazily(__name__, HOMES)

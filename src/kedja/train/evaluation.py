@@ -84,15 +84,24 @@ def as_targets(
     return array if loss is None else loss.check_targets(array, outputs, name)
 
 
-def output_shape(model: Module, inputs: Sequence[Array]) -> tuple[int, ...]:
-    """The shape of the output for these inputs; found by tracing, nothing is computed."""
+def output_shape(model: Module, inputs: Sequence[Array], keep: bool = False) -> tuple[int, ...]:
+    """The shape of the output for these inputs; found by tracing, nothing is computed.
+
+    `keep`: the model stays as it is, so the newest graph is kept with it and serves again for the same shapes.
+    """
     shapes = [a.shape for a in inputs]
     flat = any(len(s) == 1 for s in shapes)
     column = ShapeError(f"x has shape {shapes[0]}: one number a row is a column, x.reshape(-1, 1)") if flat else None
-    try:
-        graph = trace(lambda *xs: model(*xs), [(a.shape, a.dtype) for a in inputs])
-    except ShapeError as error:
-        raise (column or error) from None
+    specs = tuple([(a.shape, a.dtype) for a in inputs])
+    training = training_of(model)
+    if keep and training.traced is not None and training.traced[0] == specs:
+        graph = training.traced[1]
+    else:
+        try:
+            graph = trace(lambda *xs: model(*xs), specs)
+        except ShapeError as error:
+            raise (column or error) from None
+        training.traced = (specs, graph) if keep else None
     if len(graph.outputs) != 1:
         raise GraphError(
             f"fit and evaluate work on models with one output; this one has {len(graph.outputs)}. "

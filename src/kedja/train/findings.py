@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 __all__ = ["Finding", "Findings"]
@@ -73,6 +72,8 @@ class Findings(Sequence[Finding]):
         return {"title": self.title, "findings": [asdict(f) for f in self.found]}
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         rows = "".join(
             f"<tr><td><b>{f.level}</b></td><td>{escape(f.where)}</td>"
             f"<td style='text-align:left'>{escape(f.text)}</td></tr>"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,24 +22,24 @@ from kedja.optim import get as get_optimizer
 from kedja.train import augment as augmenting
 from kedja.train.accumulation import check_accumulate
 from kedja.train.adapting import adapt
-from kedja.train.callbacks import Checkpoint
-from kedja.train.checking import expect_sound
 from kedja.train.evaluation import as_inputs, as_targets, model_dtype, output_shape
 from kedja.train.foreign import refuse_foreign
 from kedja.train.history import History
-from kedja.train.identity import identity
 from kedja.train.listeners import as_callbacks
 from kedja.train.loop import Runner
 from kedja.train.metrics import get_all, of_steps
 from kedja.train.opening import opened
 from kedja.train.parts import learned_rows, parted, row_weights, unpacked
 from kedja.train.progress import progress
-from kedja.train.resume import Resumed
 from kedja.train.run import Course, Run, arguments_of
 from kedja.train.scalars import Scalars, penalties_of
 from kedja.train.stepping import StepProgram, check_search
 from kedja.train.streamed_use import judge_of
 from kedja.train.training import Training, training_of
+
+if TYPE_CHECKING:
+    from kedja.train.callbacks.callback import Callback
+    from kedja.train.callbacks.checkpoint import Checkpoint
 
 __all__ = ["Training", "fit", "trainable", "training_of"]
 
@@ -53,8 +53,7 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-@dataclass
-class Wish:
+class Wish(NamedTuple):
     """What `fit` was asked for."""
 
     loss: Any
@@ -128,16 +127,16 @@ def fit(
     >>> bool(history["loss"][-1] < history["loss"][0] / 10), history.stopped
     (True, 'ran all 500 epochs')
     """
-    refuse_foreign(unknown, [p for p in inspect.signature(fit).parameters if p not in ("model", "unknown")])
+    if unknown:
+        refuse_foreign(unknown, [p for p in inspect.signature(fit).parameters if p not in ("model", "unknown")])
     training = training_of(model)
     hooks = as_callbacks(callbacks)
     if not training.busy.acquire(blocking=False):
         raise GraphError("this model is being trained already, in another thread: wait for it, or train a copy")
     held = ExitStack()
     try:
-        for hook in hooks:
-            if isinstance(hook, Checkpoint):
-                held.enter_context(hook.claimed(resume))
+        for hook in _checkpoints(hooks):
+            held.enter_context(hook.claimed(resume))
         return _fit(
             model, training, x, y,
             Wish(
@@ -149,6 +148,15 @@ def fit(
     finally:
         held.close()
         training.busy.release()
+
+
+def _checkpoints(hooks: Sequence[Callback]) -> list[Checkpoint]:
+    """Those of the callbacks that write checkpoints; what they need is not loaded where there are no callbacks."""
+    if not hooks:
+        return []
+    from kedja.train.callbacks.checkpoint import Checkpoint
+
+    return [hook for hook in hooks if isinstance(hook, Checkpoint)]
 
 
 def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> History:
@@ -170,8 +178,12 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
     in_steps = of_steps(measures, validated=wish.validation is not None)
     hooks = as_callbacks(wish.callbacks)
     mixing = augmenting.get(wish.augment)
-    shelves = [hook.folder for hook in hooks if isinstance(hook, Checkpoint)]
-    resumed = None if wish.resume is None else Resumed.of(wish.resume, shelves)
+    shelves = [hook.folder for hook in _checkpoints(hooks)]
+    resumed = None
+    if wish.resume is not None:
+        from kedja.train.resume import Resumed
+
+        resumed = Resumed.of(wish.resume, shelves)
     seed = resumed.seed if resumed is not None and wish.seed is None else wish.seed
     if seed is None:
         seed = training.seed if training.seed is not None else fresh_seed()
@@ -193,7 +205,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         rows = len(inputs[0])
         fresh = not model.built
         model.build(*((None, *a.shape[1:]) for a in inputs), seed=seed)
-        outputs = output_shape(model, inputs)
+        outputs = output_shape(model, inputs, keep=not fresh)
         y = as_targets(model, y, rows, chosen, outputs, learning=True)
         weights = None
         if stream is None:
@@ -232,6 +244,8 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             return *program.loop(inputs, y, weighted, rows, size, full), scalars
 
         if wish.check:
+            from kedja.train.checking import expect_sound
+
             aside = held_out if isinstance(held_out, tuple) else None
             expect_sound(model, chosen, learn, aside, seed, wish.verbose, sampled=stream is not None)
         loop, key, names, scalars = steps()
@@ -241,6 +255,8 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         if loop.report.engine != "xla" or kernels not in ("winograd", "xla"):
             kernels = ""  # nothing that decides a number: "auto" and "llvm" call the same ones
         if shelves or resumed is not None:
+            from kedja.train.identity import identity
+
             told = identity(
                 model, chosen, measures, scalars, given, engine=loop.report.engine, columns=names, seed=seed,
                 batch_size=size // accumulate, shuffle=wish.shuffle and not full, accumulate=accumulate,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kedja.errors import DataError, FormatError, KedjaError, ShapeError, one_of
-from kedja.files import write_whole
-from kedja.train.runfile import jsonable, read_run, write_run
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -338,6 +335,10 @@ class History:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row per epoch; what was not measured is an empty cell."""
+        import csv
+
+        from kedja.files import write_whole
+
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["epoch", *self._columns])
@@ -347,11 +348,15 @@ class History:
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Write a line about the run, then a line per epoch; nan and infinity become null, as JSON has neither."""
+        from kedja.train.runfile import write_run
+
         write_run(path, self._head(), self.epoch, self.metrics)
 
     @classmethod
     def from_jsonl(cls, path: str | os.PathLike[str]) -> History:
         """Read what `to_jsonl` wrote; null reads back as nan."""
+        from kedja.train.runfile import read_run
+
         head, epochs, columns = read_run(path)
         history = cls(**head)
         try:
@@ -361,6 +366,8 @@ class History:
         return history
 
     def _head(self) -> dict[str, Any]:
+        from kedja.train.runfile import jsonable
+
         fields = ("stopped", "seconds", "steps", "seed", "engine", "compile_seconds", "settings")
         return {field: jsonable(getattr(self, field)) for field in fields}
 

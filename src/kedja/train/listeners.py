@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedja.errors import DataError
@@ -11,6 +10,8 @@ from kedja.train.callbacks.cadence import Cadence, cadence
 from kedja.train.callbacks.callback import Callback
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kedja.train.run import Run
 
 __all__ = ["Listeners", "as_callbacks"]
@@ -33,6 +34,8 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
             raise DataError(f"callbacks: the same {name} is there twice, and would count everything twice.")
         cadence(hook.every, name)
         if hook.writes is not None:
+            from pathlib import Path
+
             place = Path(hook.writes).resolve()
             if place in written:
                 raise DataError(

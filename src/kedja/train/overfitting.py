@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -62,6 +61,8 @@ class Overfit:
         }  # fmt: skip
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         return f"<pre>{escape(str(self))}</pre>"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kedja.engines.engine import Loop
+from kedja.graph.trace import Graph
 from kedja.graph.variables import State, Variable
 from kedja.nn.losses import Loss
 from kedja.nn.model import Module
@@ -37,13 +38,14 @@ class Training:
         self.loops: dict[Any, Loop] = {}
         self.paces: dict[Any, float] = {}
         self.programs: dict[Any, Any] = {}
+        self.traced: tuple[Any, Graph] | None = None  # the shapes the model was last looked at with, and its graph
         self.busy = Lock()  # held by the one call of `fit` that may train the model at a time
 
     def __deepcopy__(self, memo: Any) -> Training:
         """A copy of what was learned; what was compiled belongs to the variables of the original."""
         made = Training()
         for name, value in vars(self).items():
-            if name not in ("loops", "paces", "programs", "busy"):
+            if name not in ("loops", "paces", "programs", "traced", "busy"):
                 setattr(made, name, copy.deepcopy(value, memo))
         return made
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kedja.train.identity import fingerprint
-
 if TYPE_CHECKING:
     from kedja.train.run import Run
 
@@ -21,6 +19,8 @@ class Unfinished:
     """What a run that was stopped inside an epoch knows of that epoch: its steps, and what they put out."""
 
     def __init__(self, run: Run) -> None:
+        from kedja.train.identity import fingerprint
+
         self.outputs = np.concatenate(run.pending)
         self.course = self._course(run)
         self.data = fingerprint(run.runner.data)
@@ -31,6 +31,8 @@ class Unfinished:
         With other rows, another batch size, seed or optimiser, or after steps that were taken elsewhere, it begins a
         new epoch.
         """
+        from kedja.train.identity import fingerprint
+
         if self.data and self._course(run) == self.course and fingerprint(run.runner.data) == self.data:
             run.pending = [self.outputs]
 

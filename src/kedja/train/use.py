@@ -80,7 +80,7 @@ def _evaluate(
         return StreamEvaluator(model, chosen, measures, data, engine, low, weights)()
     x, y = unpacked(x, y, model=model)
     inputs = as_inputs(model, x)
-    targets = as_targets(model, y, len(inputs[0]), chosen, output_shape(model, inputs))
+    targets = as_targets(model, y, len(inputs[0]), chosen, output_shape(model, inputs, keep=True))
     weights = None if sample_weight is None else as_weights(sample_weight, len(targets)).astype(inputs[0].dtype)
     measures = get_all(metrics) if metrics is not None else training.metrics
     if chosen is None and not measures:

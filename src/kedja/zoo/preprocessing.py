@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kedja.data.images import DEEP, pillow
+from kedja.data.image_folder import DEEP, pillow
 from kedja.errors import DataError, GraphError
 from kedja.graph.node import bind
 from kedja.nn.model import Module

@@ -13,11 +13,11 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+from jaxlib.version import __version__ as jaxlib_version
 
 from kedja.engines.xla import options
 from kedja.engines.xla.devices import device
@@ -106,7 +106,8 @@ def _machine() -> tuple[str, ...]:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         abilities = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    abilities = abilities or platform.processor()  # not otherwise: on Linux it starts a process to ask
     return (
-        jax.__version__, version("jaxlib"), here.platform, here.device_kind, str(here.client.platform_version),
-        platform.machine(), platform.processor(), abilities, os.environ.get("XLA_FLAGS", ""), str(os.cpu_count()),
+        jax.__version__, jaxlib_version, here.platform, here.device_kind, str(here.client.platform_version),
+        platform.machine(), abilities, os.environ.get("XLA_FLAGS", ""), str(os.cpu_count()),
     )  # fmt: skip

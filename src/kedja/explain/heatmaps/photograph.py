@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kedja.data.images import CHANNELS, DEEP, pillow
+from kedja.data.image_folder import CHANNELS, DEEP, pillow
 from kedja.errors import DataError, ShapeError
 from kedja.explain.heatmaps.asking import form_of
 from kedja.explain.pictures.layouts import channels_first

@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from kedja.errors import DataError, DTypeError
@@ -44,7 +45,7 @@ class Entry:
     init: str
     elementwise: bool
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Any]:
         """Its parameters and what they start with.
 

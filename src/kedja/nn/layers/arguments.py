@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
 from typing import Any
 
-from kedja.elsewhere import refused
+from kedja.elsewhere import refused, signature_of
 from kedja.errors import GraphError, KedjaError
 
 __all__ = ["ELSEWHERE", "expect_inputs", "made", "remembering"]
@@ -46,10 +46,10 @@ ELSEWHERE = {
 
 def remembering(init: Callable[..., None]) -> Callable[..., None]:
     """`__init__` that notes the arguments of the outermost class: they are the layer's configuration."""
-    signature = inspect.signature(init)
 
     @wraps(init)
     def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        signature = signature_of(init)
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError as error:

@@ -27,6 +27,7 @@ __all__ = ["Layer", "trainable"]
 
 PLAIN = frozenset({int, float, str, bool, type(None)})  # what holds neither layers nor variables
 LARGE = 4096  # numbers of a parameter, from which on they are drawn when they are first read
+PLAIN = frozenset({str, int, float, bool, type(None)})  # values with nothing inside: most attributes of a layer
 LAYERS: dict[str, type[Layer]] = {}
 """Every layer class by name: what a saved architecture is made again from."""
 
@@ -272,7 +273,7 @@ class Layer:
         return found
 
     def variables_by_path(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
-        """Every variable inside, at any depth, under each path it has."""
+        """Every variable inside, at any depth, with its path; a shared one under each of its paths."""
         for name, value in self.members():
             path = f"{prefix}.{name}" if prefix else name
             if isinstance(value, Variable):

@@ -1,21 +1,18 @@
 """What a person can hang into a run: things told at a declared cadence how it goes, and which may stop or change it."""
 
-from typing import Any
-
-from kedja.elsewhere import missing
+from kedja.rooms import lazily
 from kedja.train.callbacks.callback import Callback
-from kedja.train.callbacks.checkpoint import Checkpoint
-from kedja.train.callbacks.tables import CSVLog, JSONLog
-from kedja.train.callbacks.telling import Evaluate, LivePlot, Log
-from kedja.train.callbacks.tensorboard import TensorBoard
-from kedja.train.callbacks.unfreezing import Unfreeze
-from kedja.train.callbacks.watching import EarlyStopping, ReduceOnPlateau, StopOnGradient
 
-__all__ = [
-    "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "Evaluate", "JSONLog", "LivePlot", "Log", "ReduceOnPlateau",
-    "StopOnGradient", "TensorBoard", "Unfreeze",
-]  # fmt: skip
+HOMES: dict[str, tuple[str, ...]] = {
+    "checkpoint": ("Checkpoint",),
+    "tables": ("CSVLog", "JSONLog"),
+    "telling": ("Evaluate", "LivePlot", "Log"),
+    "tensorboard": ("TensorBoard",),
+    "unfreezing": ("Unfreeze",),
+    "watching": ("EarlyStopping", "ReduceOnPlateau", "StopOnGradient"),
+}
 
-
-def __getattr__(name: str) -> Any:
-    raise missing(__name__, name, __all__)
+__all__ = ["Callback"]
+__all__ += [name for names in HOMES.values() for name in names]
+__all__.sort()
+__getattr__, __dir__ = lazily(__name__, HOMES)
