@@ -222,7 +222,7 @@ def xla_bytes(net, shape, rows) -> int:
         net, losses.get("cross_entropy"), Scalars(net, rule, []), training.memory, [],
         Batch([x], y, rows, False, False), parameters,
     )  # fmt: skip
-    lowered = _Lowered(graph)
+    lowered = _Lowered(graph, "xla")
     with exact_types():
         args = (
             [np.asarray(v.value) for v in lowered.variables], [np.asarray(c.attrs["value"]) for c in lowered.constants],
@@ -245,9 +245,8 @@ def xla_bytes(net, shape, rows) -> int:
         pytest.param(small_vgg, (32, 32, 3), 32, marks=pytest.mark.long),
     ],
 )
-def test_estimate_of_training_memory(make, shape, rows, monkeypatch):
+def test_estimate_of_training_memory(make, shape, rows):
     """The estimate is within a factor of 1.5 of what XLA lays out for the compiled step, where patches are made."""
-    monkeypatch.setenv("KEDJA_KERNELS", "xla")
     net = make()
     estimate = net.summary((None, *shape), batch_size=rows).memory.total
     assert 1 / 1.5 < xla_bytes(net, shape, rows) / estimate < 1.5

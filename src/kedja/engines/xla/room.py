@@ -7,6 +7,7 @@ state of VGG-16 with momentum, 350 MB, that took as long as a third of a trainin
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,9 +25,9 @@ class Room:
     """The memory for states that loops are about to make."""
 
     def __init__(self) -> None:
-        # Only what loops made themselves: an array that came from outside may lie in the memory of NumPy.
-        self._before: list[Any] = []
-        self._last: list[Any] = []
+        # Only what loops made themselves is written over: an array from outside may lie in the memory of NumPy.
+        self._own: dict[int, weakref.ref[Any]] = {}
+        self._before: list[Any] = []  # of the state that the last call began with
 
     def take(self, state: Sequence[Any]) -> list[Any]:
         """Arrays of these shapes, whose memory may be written over; none where the state is small.
@@ -35,7 +36,7 @@ class Room:
         """
         if device().platform != "cpu" or sum(v.nbytes for v in state) < LARGE:
             return []
-        before, self._before = self._before, []
+        before, self._before = self._before, [v for v in state if self._made(v)]
         free: dict[Any, list[Any]] = {}
         while before:
             one = before.pop()
@@ -47,13 +48,23 @@ class Room:
             found.append(fitting.pop() if fitting else _new(v))
         return found
 
+    def _made(self, array: Any) -> bool:
+        known = self._own.get(id(array))
+        return known is not None and known() is array
+
     def keep(self, made: Sequence[Any]) -> None:
-        """Remember what a loop made; it is free two calls later, if nobody else holds it then."""
-        self._before, self._last = self._last, list(made)
+        """Remember what a loop made: it may be written over once a later call has begun with it and ended."""
+        for array in made:
+            number = id(array)
+            self._own[number] = weakref.ref(array, lambda gone, number=number: self._forget(number, gone))
+
+    def _forget(self, number: int, gone: Any) -> None:
+        if self._own.get(number) is gone:  # else another array has its number by now
+            del self._own[number]
 
     def clear(self) -> None:
         """Hold nothing any more."""
-        self._before, self._last = [], []
+        self._before = []
 
 
 def _new(like: Any) -> Any:
