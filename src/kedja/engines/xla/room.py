@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -55,10 +56,9 @@ class Room:
     def keep(self, made: Sequence[Any]) -> None:
         """Remember what a loop made: it may be written over once a later call has begun with it and ended."""
         for array in made:
-            number = id(array)
-            self._own[number] = weakref.ref(array, lambda gone, number=number: self._forget(number, gone))
+            self._own[id(array)] = weakref.ref(array, partial(self._forget, id(array)))
 
-    def _forget(self, number: int, gone: Any) -> None:
+    def _forget(self, number: int, gone: weakref.ref[Any]) -> None:
         if self._own.get(number) is gone:  # else another array has its number by now
             del self._own[number]
 
