@@ -30,14 +30,15 @@ def with_figures(text: str, results: Iterable[Result], known: Sequence[Benchmark
 
 
 def figures(results: Iterable[Result], known: Sequence[Benchmark]) -> str:
-    """Where it was measured, a table of all workloads with their goals, and the lists."""
+    """Where it was measured, a table of all workloads with their goals, what they are, and the lists."""
     found = {result.id: result for result in results}
     lines = _machines(list(found.values()))
-    lines += ["| | workload | kedja | beside | its time | ratio, median (min … max) | goal | |"]
-    lines += ["|---|---|---|---|---|---|---|---|"]
-    for benchmark in known:
-        if benchmark.id not in LISTS:
-            lines += _workload(benchmark, found.get(benchmark.id))
+    lines += ["| | kedja | beside | its time | ratio, median (min … max) | goal | |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    workloads = [benchmark for benchmark in known if benchmark.id not in LISTS]
+    for benchmark in workloads:
+        lines += _workload(benchmark, found.get(benchmark.id))
+    lines += ["", *(f"- **{benchmark.id}**: {benchmark.title}" for benchmark in workloads)]
     for benchmark in known:
         if benchmark.id in LISTS:
             lines += ["", f"**{benchmark.id}**: {benchmark.title}", ""]
@@ -64,16 +65,16 @@ def _machines(results: list[Result]) -> list[str]:
 def _workload(benchmark: Benchmark, result: Result | None) -> list[str]:
     """A line for each contestant, ours in front of the first."""
     if result is None:
-        return [_line(benchmark.id, benchmark.title, "not measured yet", "", "", "", "", "")]
+        return [_line(benchmark.id, "not measured yet", "", "", "", "", "")]
     ours = next((row for row in result.rows if row.contestant == OURS), None)
     peers = [row for row in result.rows if row is not ours]
     own = "" if ours is None else _figure(ours)
     lines = []
     if ours is not None and (ours.goal or not peers):
-        lines.append(_line(result.id, result.title, own, "", "", "", ours.goal, ours.verdict))
+        lines.append(_line(result.id, own, "", "", "", ours.goal, ours.verdict))
     for row in peers:
         first = not lines
-        front = (result.id, result.title, own) if first else ("", "", "")
+        front = (result.id, own) if first else ("", "")
         lines.append(_line(*front, row.contestant, _figure(row), ratio_of(row), row.goal, row.verdict))
     return lines
 

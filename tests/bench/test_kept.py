@@ -131,8 +131,9 @@ def test_markdown_says_when_and_where_each_result_was_measured():
 def test_the_page_shows_goal_ratio_and_spread():
     """A line a contestant, ours in front of the first; what was not measured says so."""
     text = page.figures([result("W1")], [Stub("W1"), Stub("W2")])
-    assert "| W1 | about W1 | 5 µs a step | torch_eager | 15 µs a step | 3.00× (2.00 … 4.00) | ≥ 2× | pass |" in text
-    assert "| W2 | about W2 | not measured yet |" in text
+    assert "| W1 | 5 µs a step | torch_eager | 15 µs a step | 3.00× (2.00 … 4.00) | ≥ 2× | pass |" in text
+    assert "| W2 | not measured yet |" in text
+    assert "\n- **W2**: about W2\n" in text
 
 
 def test_the_page_shows_a_missing_peer():
