@@ -24,20 +24,9 @@ __all__ = ["Hoisted", "Parts", "pays", "split"]
 FEWEST = 1 << 15  # numbers made of variables alone: for fewer a second program is not worth compiling
 FEW = 1 << 13  # so many numbers may be made of fewer: one of ε for each channel, say
 # What only moves numbers: XLA does it along with what comes next, and kept it would be a copy for nothing.
-MOVING = frozenset(
-    {
-        "reshape",
-        "transpose",
-        "broadcast_in_dim",
-        "slice",
-        "squeeze",
-        "expand_dims",
-        "rev",
-        "concatenate",
-        "copy",
-        "iota",
-    }
-)
+MOVING = frozenset({
+    "reshape", "transpose", "broadcast_in_dim", "slice", "squeeze", "expand_dims", "rev", "concatenate", "copy", "iota",
+})  # fmt: skip
 CALLS = "ffi_call"  # of a kernel
 
 Function = Callable[..., Any]
