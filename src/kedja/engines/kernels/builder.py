@@ -282,10 +282,6 @@ class Builder:
     def _shuffled(self, a: Any, b: Any, lanes: Sequence[int]) -> Any:
         return self.ir.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, self.lanes), list(lanes)))
 
-    def where_positive(self, x: Any, y: Any) -> Any:
-        """y where x is positive, else 0."""
-        return self.ir.select(self.ir.fcmp_ordered(">", x, self.zero), y, self.zero)
-
 
 class _Numbers:
     """The plan's numbers by name, each read once, where the function begins."""

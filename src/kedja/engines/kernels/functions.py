@@ -41,7 +41,7 @@ NUMBERS = {
 
 def exp(b: Builder, x: Any) -> Any:
     """eˣ."""
-    most = _all(b.vector, NUMBERS[b.itemsize].most)
+    most = b.everywhere(NUMBERS[b.itemsize].most)
     return _exp(b, b.ir.select(b.ir.fcmp_ordered(">", x, most), most, x))
 
 
@@ -57,12 +57,12 @@ def expm1(b: Builder, x: Any) -> Any:
     """eˣ − 1 for x that are not positive: below the limit set here it is −1."""
     small, n = _reduced(b, _at_least(b, x, -NUMBERS[b.itemsize].bias * math.log(2) / 2))
     power = _power_of_two(b, n)
-    return b.fma(small, power, b.ir.fsub(power, _all(b.vector, 1.0)))
+    return b.fma(small, power, b.ir.fsub(power, b.everywhere(1.0)))
 
 
 def sigmoid(b: Builder, x: Any) -> Any:
     """1 / (1 + e⁻ˣ)."""
-    one = _all(b.vector, 1.0)
+    one = b.everywhere(1.0)
     e = _exp(b, _minus_size(b, x))
     return b.ir.fdiv(b.ir.select(b.ir.fcmp_ordered("<", x, b.zero), e, one), b.ir.fadd(one, e))
 
@@ -71,7 +71,7 @@ def tanh(b: Builder, x: Any) -> Any:
     """(eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
     down = _minus_size(b, x)
     e = expm1(b, b.ir.fadd(down, down))
-    return _with_sign(b, b.ir.fdiv(e, b.ir.fadd(e, _all(b.vector, 2.0))), x)
+    return _with_sign(b, b.ir.fdiv(e, b.ir.fadd(e, b.everywhere(2.0))), x)
 
 
 def _all(kind: Any, value: float) -> Any:
@@ -85,21 +85,21 @@ def _bits(b: Builder) -> Any:
 
 def _at_least(b: Builder, x: Any, limit: float) -> Any:
     """x, but the limit where x is below it; a missing number stays missing."""
-    return b.ir.select(b.ir.fcmp_ordered("<", x, _all(b.vector, limit)), _all(b.vector, limit), x)
+    return b.ir.select(b.ir.fcmp_ordered("<", x, b.everywhere(limit)), b.everywhere(limit), x)
 
 
 def _reduced(b: Builder, x: Any) -> tuple[Any, Any]:
     """eʳ − 1, and n as whole numbers."""
     of = NUMBERS[b.itemsize]
-    big = _all(b.vector, of.round)
-    shifted = b.fma(x, _all(b.vector, 1 / math.log(2)), big)
+    big = b.everywhere(of.round)
+    shifted = b.fma(x, b.everywhere(1 / math.log(2)), big)
     whole = b.ir.fsub(shifted, big)
     r = x
     for part in of.ln2:
-        r = b.fma(whole, _all(b.vector, -part), r)
-    series = _all(b.vector, 1 / math.factorial(of.terms))
+        r = b.fma(whole, b.everywhere(-part), r)
+    series = b.everywhere(1 / math.factorial(of.terms))
     for k in range(of.terms - 1, 1, -1):
-        series = b.fma(series, r, _all(b.vector, 1 / math.factorial(k)))
+        series = b.fma(series, r, b.everywhere(1 / math.factorial(k)))
     kind = _bits(b)
     n = b.ir.sub(b.ir.bitcast(shifted, kind), b.ir.bitcast(big, kind))
     return b.fma(b.ir.fmul(r, r), series, r), n

@@ -18,13 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from kedja.engines.kernels.builder import Builder, Int
 from kedja.engines.kernels.functions import sigmoid, tanh
 from kedja.engines.kernels.panel import multiply, pack, pack_turned
+from kedja.engines.kernels.target import LINE_BYTES
 
-__all__ = ["FIELDS", "GATES", "LINE_BYTES", "Lstm", "LstmBack", "write"]
+__all__ = ["FIELDS", "GATES", "Lstm", "LstmBack", "write"]
 
 FIELDS = (
     "prepare", "work", "finish",
@@ -32,7 +31,6 @@ FIELDS = (
     "reverse",  # 1 where the last step is the first
 )  # fmt: skip
 GATES = 4
-LINE_BYTES = 64  # rows lie this much further apart than they are long: powers of two would share lines of the cache
 
 
 class Lstm(NamedTuple):
@@ -78,6 +76,7 @@ class _Group:
         self.b, self.kind, self.n = b, kind, n
         self.first = chunk * n.group
         self.count = (n.batch - self.first).least(n.group)
+        # Rows lie a line further apart than they are long: powers of two would share lines of the cache.
         line = LINE_BYTES // b.itemsize
         whole = kind.vectors * b.lanes
         self.narrow = (n.units + (whole - 1)) // whole * whole + line  # numbers from row to row: of a state
@@ -157,7 +156,7 @@ def _go_back(b: Builder, kind: LstmBack, n: Any, buffer: Any, chunk: Int) -> Non
     group = _Group(b, kind, n, chunk)
     more = int(kind.each)
     kept = {name: buffer(2 + more + k) for k, name in enumerate("cifgot")}
-    one = ir.Constant(b.vector, [1.0] * b.lanes)
+    one = b.everywhere(1.0)
     with group.room() as (dh, dc, dz):
         group.copy_in(buffer(0), dh)
         group.copy_in(buffer(1), dc)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kedja.engines.kernels import conv, lstm, moments, pool, weights, winograd, winograd_weights
-from kedja.engines.kernels.target import Target
+from kedja.engines.kernels.target import LINE_BYTES, Target
 from kedja.graph.shapes import Shape
 
 __all__ = [
@@ -25,7 +25,6 @@ TALL_BYTES = 1 << 19  # the most that such a scratch may have where channels are
 FEW_TILES = 8  # of a unit, at least
 CROWDED_BYTES = 4096  # places read so far apart are copied even where nothing else asks for it
 WEIGHTS_BYTES = 1 << 18  # the same where weights are summed: the more places, the seldomer sums go to memory and back
-LINE_BYTES = 64  # of the cache
 APART_BYTES = 512  # places so far apart, or multiples of it, fall on few sets of the first-level cache
 CHUNKS = 16  # into so many pieces the work is divided, where there is enough of it
 COPYING_CHUNKS = 8  # the same where pieces share a unit and each would copy its input again

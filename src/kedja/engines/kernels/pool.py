@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder, Int
 
 __all__ = ["FIELDS", "Pool", "write"]
@@ -53,7 +54,7 @@ def write(b: Builder, kind: Pool) -> None:
                 best, conditions = _largest(b, kind, n, buffer(0), corner, row, mask)
                 if kind.back:
                     given = b.load(b.at(buffer(1), out), mask)
-                    given = b.where_positive(best, given) if kind.positive else given
+                    given = RELU.through(b, best, given) if kind.positive else given
                     _give(b, kind, n, buffer(2), corner, row, mask, given, conditions)
                 else:
                     b.store(best, b.at(buffer(1), out), mask)

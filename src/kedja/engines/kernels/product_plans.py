@@ -9,8 +9,8 @@ import numpy as np
 
 from kedja.engines.kernels import product
 from kedja.engines.kernels.elementwise import Program
-from kedja.engines.kernels.plans import APART_BYTES, CHUNKS, LINE_BYTES, Plan, fitting
-from kedja.engines.kernels.target import Target
+from kedja.engines.kernels.plans import APART_BYTES, CHUNKS, Plan, fitting
+from kedja.engines.kernels.target import LINE_BYTES, Target
 
 __all__ = ["plan_product", "product_pays"]
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import llvmlite.binding as llvm
 
-__all__ = ["Target", "host", "narrowed"]
+__all__ = ["LINE_BYTES", "Target", "host", "narrowed"]
+
+LINE_BYTES = 64  # of the cache
 
 # Features of x86 that go with vectors of a width; a target of fewer bits is made by switching the others off.
 BY_WIDTH = {512: ("avx512f", "avx512vl", "avx512bw", "avx512dq"), 256: ("avx", "avx2", "fma")}

@@ -7,11 +7,10 @@ a program is lowered, which happens before a cached one is loaded too.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -38,7 +37,7 @@ FLOATS = ("float32", "float64")
 _asked: ContextVar[str | None] = ContextVar("kedja_kernels", default=None)
 
 
-@contextlib.contextmanager
+@contextmanager
 def calling(kernels: str) -> Iterator[None]:
     """Programs lowered inside this block call these kernels (see `engines.choice.kernels_of`)."""
     before = _asked.set(kernels)
@@ -80,7 +79,7 @@ def packing_apart() -> Iterator[None]:
 def _interface_fits() -> bool:
     if find_spec("llvmlite") is None or not sys.platform.startswith(("linux", "darwin")):
         return False
-    with contextlib.suppress(OSError, AttributeError, ImportError):
+    with suppress(OSError, AttributeError, ImportError):
         from kedja.engines.kernels import layout
 
         header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
