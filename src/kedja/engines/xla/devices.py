@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax import lax
 
-__all__ = ["device", "exact_types", "multiplying", "product_precision", "put"]
+__all__ = ["device", "exact_types", "holding", "multiplying", "product_precision", "put"]
 
 _tf32: ContextVar[bool] = ContextVar("kedja_tf32", default=False)
 
@@ -21,14 +21,19 @@ def exact_types() -> AbstractContextManager[Any]:
     return manager
 
 
-@contextmanager
-def multiplying(tf32: bool) -> Iterator[None]:
+def multiplying(tf32: bool) -> AbstractContextManager[None]:
     """Programs lowered inside this block may, or may not, round factors of float32 products to tf32."""
-    before = _tf32.set(tf32)
+    return holding(_tf32, tf32)
+
+
+@contextmanager
+def holding(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    """The variable has this value inside the block."""
+    before = variable.set(value)
     try:
         yield
     finally:
-        _tf32.reset(before)
+        variable.reset(before)
 
 
 def product_precision(dtype: Any) -> lax.Precision:

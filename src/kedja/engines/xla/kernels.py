@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -25,6 +25,7 @@ from jax import lax
 from kedja.engines.choice import kernels_of
 from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.xla.activations import through
+from kedja.engines.xla.devices import holding
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
 
@@ -37,14 +38,9 @@ FLOATS = ("float32", "float64")
 _asked: ContextVar[str | None] = ContextVar("kedja_kernels", default=None)
 
 
-@contextmanager
-def calling(kernels: str) -> Iterator[None]:
+def calling(kernels: str) -> AbstractContextManager[None]:
     """Programs lowered inside this block call these kernels (see `engines.choice.kernels_of`)."""
-    before = _asked.set(kernels)
-    try:
-        yield
-    finally:
-        _asked.reset(before)
+    return holding(_asked, kernels)
 
 
 def chosen() -> str:
@@ -65,14 +61,9 @@ def can_be_called() -> bool:
 _apart: ContextVar[bool] = ContextVar("kedja_packing_apart", default=False)
 
 
-@contextmanager
-def packing_apart() -> Iterator[None]:
+def packing_apart() -> AbstractContextManager[None]:
     """Kernels called inside this block have their weights packed by calls of their own, which can be moved away."""
-    before = _apart.set(True)
-    try:
-        yield
-    finally:
-        _apart.reset(before)
+    return holding(_apart, True)
 
 
 @lru_cache(maxsize=1)
