@@ -11,6 +11,7 @@ from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.ops import convolution
 from kedja.ops.windows import Windows, count
+from oracles.closeness import near
 
 pytest.importorskip("llvmlite")
 from kedja.engines.kernels import plans
@@ -39,14 +40,6 @@ def arrays(x, w, windows, dtype, seed=0):
     rng = np.random.default_rng(seed)
     y = (x[0], *count(x[1:-1], windows), w[-1])
     return [rng.normal(size=shape).astype(dtype) for shape in (x, w, y)]
-
-
-def near(found, expected, dtype):
-    """Equal up to the rounding of sums of some hundred products."""
-    scale = np.abs(expected).max(initial=1e-30)
-    np.testing.assert_allclose(
-        np.asarray(found) / scale, expected / scale, rtol=0, atol=2e-6 if dtype == "float32" else 1e-14
-    )
 
 
 @pytest.mark.parametrize("bits", WIDTHS)

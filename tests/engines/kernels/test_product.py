@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kedja.engines.xla import kernels
+from oracles.closeness import near
 
 pytest.importorskip("llvmlite")
 from kedja.engines.kernels import elementwise, product_plans
@@ -34,14 +35,6 @@ BOTH = Program(
     (6, 11),
     ((7, 2.0),),
 )
-
-
-def near(found, expected, dtype):
-    """Equal up to the rounding of sums of some hundred products."""
-    scale = np.abs(expected).max(initial=1e-30)
-    np.testing.assert_allclose(
-        np.asarray(found) / scale, expected / scale, rtol=0, atol=2e-6 if dtype == "float32" else 1e-14
-    )
 
 
 def factors(rows, columns, depth, left, right, dtype, seed=0):

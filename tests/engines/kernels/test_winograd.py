@@ -11,6 +11,7 @@ from kedja.engines.xla import kernels
 from kedja.errors import UnknownNameError
 from kedja.ops import convolution
 from kedja.ops.windows import Windows, count
+from oracles.closeness import near
 
 pytest.importorskip("llvmlite")
 from kedja.engines.kernels import plans
@@ -39,12 +40,6 @@ def geometries(draw):
 def served(plan):
     """Whether a plan is one by fours."""
     return type(plan.kind).__name__.startswith("Winograd")
-
-
-def near(found, expected):
-    """As near to sums in float64 as a sum of some hundred products in float32 comes."""
-    scale = np.abs(expected).max(initial=1e-30)
-    np.testing.assert_allclose(np.asarray(found) / scale, expected / scale, rtol=0, atol=1.5e-6)
 
 
 @pytest.mark.parametrize("bits", WIDTHS)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kedja.engines.kernels.builder import Builder, Int
 
-__all__ = ["FIELDS", "Unit", "units"]
+__all__ = ["FIELDS", "Unit", "places_before", "units"]
 
 FIELDS = (
     "images", "rows", "columns",  # of the output
@@ -27,26 +27,45 @@ FIELDS = (
 
 
 class Unit(NamedTuple):
-    """One unit: where its input lies, the table of its places, how many they are and the number of the first."""
+    """One unit: where its input lies, the table of its places, how many they are and the number of the first.
+
+    Where 2×2 windows are pooled, places are numbered window by window, and `order` says where each lies in the output.
+    """
 
     source: Any
     table: Any
     places: Int
     first: Int
+    order: Any = None
+
+
+def places_before(n: Any, unit: Int) -> Int:
+    """How many output places come before a unit."""
+    rows = unit // n.bands * n.unit_images * n.rows + unit % n.bands * n.unit_rows
+    before: Int = (rows * n.columns).least(n.images * n.rows * n.columns)
+    return before
 
 
 @contextmanager
-def units(b: Builder, n: Any, x: Any, begin: Int, end: Int) -> Iterator[Unit]:
-    """The units from `begin` to `end`, one after the other; the table is made once and serves all."""
+def units(
+    b: Builder, n: Any, x: Any, begin: Int, end: Int, by_windows: bool = False, ordered: bool = False
+) -> Iterator[Unit]:
+    """The units from `begin` to `end`, one after the other; the table is made once and serves all.
+
+    With `by_windows` the places of each 2×2 window follow one another; rows and columns are even then.
+    """
     row = b.choose(n.copied.compare("!=", 0), n.wide, n.in_columns) * n.pitch
     image = b.choose(n.copied.compare("!=", 0), n.tall, n.in_rows) * row
     table_bytes = n.unit_images * n.unit_rows * n.columns * 8
     table_bytes = (table_bytes + 63) // 64 * 64
     held = n.copied * n.unit_images * image
-    with b.scratch(table_bytes + held * b.itemsize) as memory:
+    with b.scratch(table_bytes * (2 if ordered else 1) + held * b.itemsize) as memory:
         table = memory
         scratch = b.after(memory, table_bytes)
-        _fill_table(b, n, table, row, image)
+        order = scratch if ordered else None
+        if ordered:
+            scratch = b.after(scratch, table_bytes)
+        _fill_table(b, n, table, row, image, by_windows, order)
         with b.when(n.copied.compare("!=", 0)):
             b.clear(scratch, held)
         with b.loop(end - begin) as i:
@@ -60,13 +79,20 @@ def units(b: Builder, n: Any, x: Any, begin: Int, end: Int) -> Iterator[Unit]:
             whole = n.in_columns * n.channels
             inside = b.at(x, (start * n.in_rows + first_row * n.stride_rows) * whole)
             source = b.ir.select(n.copied.compare("!=", 0), scratch, inside)
-            yield Unit(source, table, images * rows * n.columns, (start * n.rows + first_row) * n.columns)
+            yield Unit(source, table, images * rows * n.columns, (start * n.rows + first_row) * n.columns, order)
 
 
-def _fill_table(b: Builder, n: Any, table: Any, row: Int, image: Int) -> None:
+def _fill_table(b: Builder, n: Any, table: Any, row: Int, image: Int, by_windows: bool, order: Any) -> None:
     with b.loop(n.unit_images) as i, b.loop(n.unit_rows) as r, b.loop(n.columns) as c:
         place = i * image + r * n.stride_rows * row + c * n.stride_columns * n.pitch
-        b.store_int(place, table, (i * n.unit_rows + r) * n.columns + c)
+        number = (i * n.unit_rows + r) * n.columns + c
+        at = number
+        if by_windows:
+            window = ((i * n.unit_rows + r) // 2 * n.columns + c // 2 * 2) * 2
+            at = window + r % 2 * 2 + c % 2
+        b.store_int(place, table, at)
+        if order is not None:
+            b.store_int(number, order, at)
 
 
 def _fill(b: Builder, n: Any, x: Any, scratch: Any, start: Int, first_row: Int, images: Int) -> None:

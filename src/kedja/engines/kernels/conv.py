@@ -7,9 +7,9 @@ in registers over all q, a run of neighbouring numbers at a time. The order of t
 
 Where weights stay as they are for many calls, they are packed by a kernel of its own, and this one takes them packed.
 
-Buffers: x, w, then those of the epilogue (bias; scale; what is added; mask), then y and the room for packed weights.
-With weights that are packed already: x, these, what is added, mask, y. Of the kernel that packs: w, bias, scale, and
-the packed weights.
+Buffers: x, w, then those of the epilogue (bias; scale; what is added; mask), then the results (y; what is pooled;
+moments) and the room for packed weights, behind which lie the moments of parts. With weights that are packed already:
+x, these, what is added, mask, the results. Of the kernel that packs: w, bias, scale, and the packed weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from kedja.engines.kernels import bands
+from kedja.engines.kernels import bands, epilogue
 from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int, Variable
 from kedja.engines.kernels.tile import accumulate
@@ -32,11 +32,13 @@ FIELDS = (
     "outer", "outer_step", "middle", "middle_step", "run",  # the sum over q: two loops around a run of neighbours
     "depth", "kernel_rows", "kernel_columns",  # the channels that an output sees, and how large the kernel is
     "strip", "strip_step", "strip_low", "kept",  # of a narrow gradient: see `_write_narrow`
+    "sums_start",  # where the moments of parts lie in the room
     # The kernel as it lies in memory: where it begins, and its steps.
     "w_start", "w_rows", "w_columns", "w_channels", "w_outs",
 )  # fmt: skip
 
 
+RESULTS = {"y": "whole", "pooled": "pooled", "moments": "summed"}  # and what of a kind says that they are wanted
 TOGETHER = 8  # outputs that are far apart and packed together: more would fall on one another in the cache
 
 
@@ -55,6 +57,9 @@ class Conv(NamedTuple):
     each: bool = False  # whether each channel is convolved by itself (depthwise)
     narrow: bool = False  # whether vectors hold neighbouring places of an image of few channels
     packed: bool = False  # whether the weights come packed, with bias and scale
+    pooled: str | None = None  # whether the "max" or the "sum" of each 2×2 window is a result
+    whole: bool = True  # whether y is one
+    summed: bool = False  # whether mean and variance of each channel are
 
 
 class Packing(NamedTuple):
@@ -83,10 +88,11 @@ def write(b: Builder, kind: Conv | Packing) -> None:
 
 def _place(kind: Conv | Packing, name: str) -> int:
     """The number of a buffer."""
-    epilogue = [part for part in ("bias", "scaled", "plus", "masked") if getattr(kind, part, False)]
+    given = [part for part in ("bias", "scaled", "plus", "masked") if getattr(kind, part, False)]
     if isinstance(kind, Packing):
-        return ["w", *epilogue, "packed"].index(name)
-    whole = ["x", "packed", *epilogue, "y"] if kind.packed else ["x", "w", *epilogue, "y", "packed"]
+        return ["w", *given, "packed"].index(name)
+    made = [result for result, part in RESULTS.items() if getattr(kind, part)]
+    whole = ["x", "packed", *given, *made] if kind.packed else ["x", "w", *given, *made, "packed"]
     return whole.index(name)
 
 
@@ -149,27 +155,42 @@ def _pack_columns(b: Builder, kind: Conv | Packing, n: Any, chunk: Int, w: Any, 
 def _write_work(b: Builder, kind: Conv) -> None:
     width = kind.vectors * b.lanes
     with b.phase("work", FIELDS) as (buffer, n, chunk):
-        x, y, packed = buffer(0), buffer(_place(kind, "y")), buffer(_place(kind, "packed"))
-        plus = buffer(_place(kind, "plus")) if kind.plus else None
-        mask = buffer(_place(kind, "masked")) if kind.masked else None
+        names = [name for name in ("y", "pooled", "plus", "masked") if getattr(kind, RESULTS.get(name, name))]
+        arrays = {name: buffer(_place(kind, name)) for name in names}
+        x, packed = buffer(0), buffer(_place(kind, "packed"))
         parts = n.work // n.groups
         part, group = chunk // n.groups, chunk % n.groups
         first_block, last_block = group * n.blocks // n.groups, (group + 1) * n.blocks // n.groups
         size = (n.outer * n.middle * n.run + 1) * width
         begin, end = part * n.units // parts, (part + 1) * n.units // parts
         if kind.narrow:
-            _write_narrow(b, kind, n, x, y, packed, mask, begin, end)
+            _write_narrow(b, kind, n, x, arrays["y"], packed, arrays.get("masked"), begin, end)
             return
-        with bands.units(b, n, x, begin, end) as unit, b.loop(last_block - first_block) as i:
+        sums = b.at(packed, n.sums_start + part * n.blocks * (2 * width)) if kind.summed else None
+        if kind.summed:
+            b.clear(b.at(sums, first_block * (2 * width)), (last_block - first_block) * (2 * width))
+        by_windows = kind.pooled is not None
+        units = bands.units(b, n, x, begin, end, by_windows, by_windows and kind.whole)
+        with units as unit, b.loop(last_block - first_block) as i:
             block = first_block + i
             with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
                 for t in range(kind.places if kind.plus else 0):
                     # What is added lies in memory: asked for when the sum is done, it would be waited for.
                     place = (tile * kind.places + t).least(unit.places - 1)
                     for v in range(kind.vectors):
-                        b.prefetch(b.at(plus, (unit.first + place) * n.outs + block * width + v * b.lanes))
-                places, sums = _tile(b, kind, n, unit, tile * kind.places, b.at(packed, block * size), block * width)
-                _finish(b, kind, n, unit, places, sums, block * width, y, plus, mask)
+                        b.prefetch(b.at(arrays["plus"], (unit.first + place) * n.outs + block * width + v * b.lanes))
+                first, out = tile * kind.places, block * width
+                places, found = _tile(b, kind, n, unit, first, b.at(packed, block * size), out)
+                tiled = [[z.get() for z in row] for row in found]
+                values = epilogue.finish(b, kind, unit, n.outs, places, tiled, out, arrays)
+                if kind.summed:
+                    count = (unit.places - first).least(kind.places)
+                    before = unit.first + first - bands.places_before(n, begin)
+                    epilogue.join_tile(b, values, count, before, b.at(sums, block * (2 * width)))
+    if kind.summed:
+        with b.phase("finish", FIELDS) as (buffer, n, chunk):
+            parts = b.at(buffer(_place(kind, "packed")), n.sums_start)
+            epilogue.write_moments(b, kind, n, parts, buffer(_place(kind, "moments")))
 
 
 def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, mask: Any, begin: Int, end: Int) -> None:
@@ -212,8 +233,14 @@ def _write_narrow(b: Builder, kind: Conv, n: Any, x: Any, y: Any, packed: Any, m
 def _tile(
     b: Builder, kind: Conv, n: Any, unit: bands.Unit, begin: Int, weights: Any, out: Int
 ) -> tuple[list[Int], list[list[Variable]]]:
-    """The sums of `places` places and `vectors` vectors. Past the unit's end the last place is done again."""
-    places = [(begin + t).least(unit.places - 1) for t in range(kind.places)]
+    """The sums of `places` places and `vectors` vectors. Past the unit's end the last place is done again.
+
+    Or the last window, where windows are pooled.
+    """
+    together = epilogue.WINDOW if kind.pooled else 1
+    places = [
+        (begin + t).least(unit.places - together) + i for t in range(0, kind.places, together) for i in range(together)
+    ]
     some = b.masks(n.outs - out, kind.vectors, kind.ragged) if kind.each else None
     windows = [b.at(unit.source, b.load_int(unit.table, p)) for p in places]
     starts = [b.load(b.at(weights, b.whole(v * b.lanes))) for v in range(kind.vectors)]
@@ -225,22 +252,3 @@ def _tile(
         accumulate(b, windows, None, here, n.run, sums, offset, some)
         row.set((b.whole(row.get()) + n.run * (kind.vectors * b.lanes)).value)
     return places, sums
-
-
-def _finish(
-    b: Builder, kind: Conv, n: Any, unit: bands.Unit, places: list[Int], sums: list[list[Variable]], out: Int,
-    y: Any, plus: Any, mask: Any,
-) -> None:  # fmt: skip
-    """The epilogue, and the store."""
-    masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
-    for t in range(kind.places):
-        for v in range(kind.vectors):
-            found = sums[t][v].get()
-            where = (unit.first + places[t]) * n.outs + out + v * b.lanes
-            if plus is not None:
-                found = b.ir.fadd(found, b.load(b.at(plus, where), masks[v]))
-            if kind.masked:
-                found = (kind.act or RELU).through(b, b.load(b.at(mask, where), masks[v]), found)
-            elif kind.act:
-                found = kind.act.of(b, found)
-            b.store(found, b.at(y, where), masks[v])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from kedja.engines.kernels.builder import Builder, Int, Variable
 
-__all__ = ["FIELDS", "PORTION", "Moments", "write"]
+__all__ = ["FIELDS", "PORTION", "Moments", "join", "real", "write"]
 
 FIELDS = (
     "prepare", "work", "finish",
@@ -64,25 +64,25 @@ def write(b: Builder, kind: Moments) -> None:
                         total.set(b.ir.fadd(total.get(), more))
                 else:
                     begin = part * n.places // n.work
-                    _join(b, totals, found, begin, (part + 1) * n.places // n.work - begin)
+                    join(b, totals, found, begin, (part + 1) * n.places // n.work - begin)
             if not kind.back:
-                totals[1].set(b.ir.fdiv(totals[1].get(), _real(b, n.places)))
+                totals[1].set(b.ir.fdiv(totals[1].get(), real(b, n.places)))
             for i, total in enumerate(totals):
                 b.store(total.get(), b.at(y, i * n.channels + out), mask)
 
 
-def _real(b: Builder, i: Int) -> Any:
+def real(b: Builder, i: Int) -> Any:
     """A whole number in all lanes."""
     return b.splat(b.ir.sitofp(i.value, b.real))
 
 
-def _join(b: Builder, totals: list[Variable], found: list[Any], before: Int, count: Int) -> None:
+def join(b: Builder, totals: list[Variable], found: list[Any], before: Int, count: Int) -> None:
     """Mean and squares of `before` places, and those of `count` more."""
     away = b.ir.fsub(found[0], totals[0].get())
-    share = b.ir.fdiv(_real(b, count), _real(b, before + count))
+    share = b.ir.fdiv(real(b, count), real(b, before + count))
     step = b.ir.fmul(away, share)
     totals[0].set(b.ir.fadd(totals[0].get(), step))
-    squares = b.ir.fmul(b.ir.fmul(away, step), _real(b, before))
+    squares = b.ir.fmul(b.ir.fmul(away, step), real(b, before))
     totals[1].set(b.ir.fadd(totals[1].get(), b.ir.fadd(found[1], squares)))
 
 
@@ -95,7 +95,7 @@ def _squares(
         for v, mask in enumerate(masks):
             here = b.load(b.at(x, corner + i * n.channels + v * b.lanes), mask)
             sums[v].set(b.ir.fadd(sums[v].get(), here))
-    means = [b.ir.fdiv(s.get(), _real(b, count)) for s in sums]
+    means = [b.ir.fdiv(s.get(), real(b, count)) for s in sums]
     squares = [b.variable(b.zero) for _ in masks]
     with b.loop(count) as i:
         for v, mask in enumerate(masks):
@@ -104,7 +104,7 @@ def _squares(
     for v, mask in enumerate(masks):
         places = [b.at(mine, out + v * b.lanes), b.at(mine, n.channels + out + v * b.lanes)]
         totals = [b.variable(b.load(place, mask)) for place in places]
-        _join(b, totals, [means[v], squares[v].get()], before, count)
+        join(b, totals, [means[v], squares[v].get()], before, count)
         for place, total in zip(places, totals, strict=True):
             b.store(total.get(), place, mask)
 

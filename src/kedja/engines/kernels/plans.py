@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines.kernels import conv, lstm, moments, pool, weights, winograd, winograd_weights
+from kedja.engines.kernels import conv, moments, pool, weights, winograd, winograd_weights
+from kedja.engines.kernels.epilogue import WINDOW
 from kedja.engines.kernels.target import LINE_BYTES, Target
 from kedja.graph.shapes import Shape
 
 __all__ = [
-    "Geometry", "Plan", "apart", "fitting", "in_phases", "plan_conv", "plan_lstm", "plan_lstm_back", "plan_moments",
-    "plan_pool", "plan_transpose", "plan_weights", "sums_rows",
+    "Geometry", "Plan", "apart", "fitting", "in_phases", "plan_conv", "plan_moments", "plan_pool", "plan_transpose",
+    "plan_weights", "sums_rows",
 ]  # fmt: skip
 
 FORWARD_BYTES = 1 << 17  # of a unit's scratch: it shares the second-level cache with packed weights
@@ -37,7 +38,6 @@ PACK_BYTES = 1 << 16  # more weights than this are packed by several threads
 EACH_ROWS = 9  # rows of a register tile where each channel is by itself: as many as a 3×3 kernel has places
 SUMMED = 1 << 14  # fewer numbers than this are not worth a kernel's call where they are only summed
 SUMMED_BYTES = 1 << 18  # of a product of sums over rows: larger ones leave the cache, and are left to XLA
-GROUP_ROWS = 8  # of a batch, which go through all steps of a sequence by themselves
 MOST_PLACES = 16  # of a pooling window, whose places are written out in the code
 
 
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
 def apart(plan: Plan) -> tuple[Plan, Plan] | None:
     """A plan that packs weights and one that takes them packed; None where packing them each time costs nothing."""
-    if plan.room * np.dtype(plan.kind.dtype).itemsize <= PACK_BYTES:
+    if plan.room * np.dtype(plan.kind.dtype).itemsize <= PACK_BYTES or getattr(plan.kind, "summed", False):
         return None
     family = winograd if isinstance(plan.kind, winograd.Winograd) else conv
     packing, work = family.apart(plan.kind)
@@ -100,8 +100,10 @@ def _pitch(channels: int, copied: bool, itemsize: int) -> int:
     return channels + LINE_BYTES // itemsize if copied and channels * itemsize % APART_BYTES == 0 else channels
 
 
-def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int, blocks: int, most: int) -> dict[str, int]:
-    """How the images are divided into units."""
+def _units(
+    g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int, blocks: int, most: int, step: int = 1
+) -> dict[str, int]:
+    """How the images are divided into units; `step` rows stay together."""
     reach = [d * (k - 1) + 1 for k, d in zip(g.kernel, g.dilation, strict=True)]
     wide = (g.out[1] - 1) * g.stride[1] + reach[1]
     wide = max(wide, g.low[1] + (g.into[1] - 1) * gaps[1] + 1) if copied else wide
@@ -111,12 +113,15 @@ def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int, blo
     def tall(of: int) -> int:
         return (of - 1) * g.stride[0] + reach[0]
 
+    def half(of: int) -> int:
+        return -(-of // (2 * step)) * step
+
     unit_rows = g.out[0]
-    while unit_rows > 1 and tall(unit_rows) * row_bytes > most:
-        unit_rows = -(-unit_rows // 2)
+    while unit_rows > step and tall(unit_rows) * row_bytes > most:
+        unit_rows = half(unit_rows)
     # A batch of few images is divided further, but not into less than a few tiles.
-    while g.n * -(-g.out[0] // unit_rows) < CHUNKS and (unit_rows // 2) * g.out[1] >= 4 * rows:
-        unit_rows = -(-unit_rows // 2)
+    while unit_rows > step and g.n * -(-g.out[0] // unit_rows) < CHUNKS and (unit_rows // 2) * g.out[1] >= 4 * rows:
+        unit_rows = half(unit_rows)
     together = 1
     if unit_rows == g.out[0]:
         one = tall(unit_rows) * row_bytes
@@ -137,10 +142,13 @@ def _units(g: Geometry, copied: bool, gaps: Shape, itemsize: int, rows: int, blo
     }  # fmt: skip
 
 
-def _places(numbers: Mapping[str, int], most: int) -> int:
-    """The places of a tile of which a unit's fill the last one nearly."""
+def _places(numbers: Mapping[str, int], most: int, step: int = 1) -> int:
+    """The places of a tile of which a unit's fill the last one nearly; a multiple of `step`."""
     unit = numbers["unit_images"] * numbers["unit_rows"] * numbers["columns"]
-    return min(range(most, max(1, most // 2), -1), key=lambda places: -(-unit // places) * (places + 1))
+    return min(
+        range(most // step * step, max(step - 1, most // 2), -step),
+        key=lambda places: -(-unit // places) * (places + 1),
+    )
 
 
 def _plan_forward(
@@ -155,8 +163,11 @@ def _plan_forward(
     # Where channels are many a unit has a few tiles nevertheless: for each of them all weights are read again.
     most = max(FORWARD_BYTES, min(TALL_BYTES, FEW_TILES * places * g.channels * itemsize))
     copied = copied or (not g.each and g.channels * itemsize * g.stride[1] % CROWDED_BYTES == 0)
-    numbers = _units(g, copied, gaps, itemsize, places, blocks, most)
-    places = _places(numbers, places)
+    pooled = epilogue.get("pooled")
+    if pooled:  # what no window reaches is not computed
+        g = g._replace(out=tuple(n // 2 * 2 for n in g.out))
+    numbers = _units(g, copied, gaps, itemsize, places, blocks, most, step=2 if pooled else 1)
+    places = _places(numbers, places, step=WINDOW if pooled else 1)
     pitch = numbers["pitch"]
     row = (numbers["wide"] if copied else g.into[1]) * pitch
     # Then the places of a kernel's row, and their channels, are one run of neighbours.
@@ -167,15 +178,17 @@ def _plan_forward(
     groups = 1 if numbers["units"] >= chunks else min(blocks, -(-chunks // numbers["units"]))
     numbers |= {
         "prepare": min(blocks, CHUNKS) if packed * itemsize > PACK_BYTES else 1,
-        "work": min(numbers["units"], CHUNKS) * groups, "finish": 0,
+        "work": min(numbers["units"], CHUNKS) * groups, "finish": int(bool(epilogue.get("summed"))),
         "outs": g.outs, "blocks": blocks, "groups": groups,
         "outer": g.kernel[0], "outer_step": g.dilation[0] * row, "middle": 1 if joined else g.kernel[1],
         "middle_step": g.dilation[1] * pitch, "run": depth * (g.kernel[1] if joined else 1),
         "depth": depth, "kernel_rows": g.kernel[0], "kernel_columns": g.kernel[1],
-        "strip": 0, "strip_step": 0, "strip_low": 0, "kept": 0, **kernel_steps,
+        "strip": 0, "strip_step": 0, "strip_low": 0, "kept": 0,
+        "sums_start": packed, **kernel_steps,
     }  # fmt: skip
+    parts = min(numbers["units"], CHUNKS) * 2 * blocks * width if epilogue.get("summed") else 0
     kind = conv.Conv(dtype, places, vectors, g.outs % width != 0, each=g.each, **epilogue)
-    return Plan(kind, target, tuple(numbers[name] for name in conv.FIELDS), packed)
+    return Plan(kind, target, tuple(numbers[name] for name in conv.FIELDS), packed + parts)
 
 
 def _winograd_pays(g: Geometry, itemsize: int, target: Target) -> bool:
@@ -233,7 +246,8 @@ def plan_conv(g: Geometry, dtype: str, target: Target, fours: bool = False, **ep
     }  # fmt: skip
     target = fitting(target, g.outs, np.dtype(dtype).itemsize)
     if fours and not epilogue.get("plus") and _winograd_pays(g, np.dtype(dtype).itemsize, target):
-        return _plan_winograd(g, steps, dtype, target, {k: v for k, v in epilogue.items() if k != "plus"})
+        served = {k: v for k, v in epilogue.items() if k in winograd.Winograd._fields}
+        return _plan_winograd(g, steps, dtype, target, served)
     return _plan_forward(g, (1, 1), steps, dtype, target, epilogue)
 
 
@@ -372,28 +386,3 @@ def plan_moments(places: int, channels: int, dtype: str, target: Target, back: b
 def sums_rows(columns: int, outs: int, dtype: str) -> bool:
     """Whether Xᵀ G of many rows is best made as the gradient by the weights of a 1×1 convolution."""
     return columns * outs * np.dtype(dtype).itemsize <= SUMMED_BYTES
-
-
-def plan_lstm(
-    steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool, kept: tuple[str, ...]
-) -> Plan:
-    """A whole sequence through an LSTM."""
-    tile, numbers, width = _recurrent(steps, batch, units, dtype, target, reverse)
-    kind = lstm.Lstm(dtype, *tile, units % target.lanes(np.dtype(dtype).itemsize) != 0, kept)
-    return Plan(kind, target, numbers, -(-units * lstm.GATES // width) * width * units)
-
-
-def plan_lstm_back(steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool, each: bool) -> Plan:
-    """The gradient of the same."""
-    tile, numbers, width = _recurrent(steps, batch, units, dtype, target, reverse)
-    kind = lstm.LstmBack(dtype, *tile, units % target.lanes(np.dtype(dtype).itemsize) != 0, each)
-    return Plan(kind, target, numbers, -(-units // width) * width * units * lstm.GATES)
-
-
-def _recurrent(
-    steps: int, batch: int, units: int, dtype: str, target: Target, reverse: bool
-) -> tuple[tuple[int, int], tuple[int, ...], int]:
-    """Rows and vectors of a tile, the numbers of the plan, and the width of a block."""
-    tile = (8, 2) if target.registers == 32 else (4, 2)
-    numbers = (1, -(-batch // GROUP_ROWS), 0, steps, batch, units, GROUP_ROWS, int(reverse))
-    return tile, numbers, tile[1] * target.lanes(np.dtype(dtype).itemsize)

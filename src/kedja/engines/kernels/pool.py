@@ -15,7 +15,7 @@ from llvmlite import ir
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder, Int
 
-__all__ = ["FIELDS", "Pool", "write"]
+__all__ = ["FIELDS", "Pool", "larger", "write"]
 
 FIELDS = (
     "prepare", "work", "finish",
@@ -64,29 +64,33 @@ def _places(kind: Pool, n: Any, corner: Int, row: Int) -> list[Int]:
     return [corner + row * i + n.channels * j for i in range(kind.window_rows) for j in range(kind.window_columns)]
 
 
+def larger(b: Builder, here: Any, best: Any) -> Any:
+    """Where a number is larger than the best before, or missing where nothing was missing: a missing number wins."""
+    return b.ir.and_(b.ir.fcmp_unordered(">", here, best), b.ir.fcmp_ordered("ord", best, best))
+
+
 def _largest(b: Builder, kind: Pool, n: Any, x: Any, corner: Int, row: Int, mask: Any) -> tuple[Any, list[Any]]:
     """The largest of a window, and for each place but the first whether it was larger than all before it."""
-    best, larger = None, []
+    best, won = None, []
     for at in _places(kind, n, corner, row):
         here = b.load(b.at(x, at), mask)
         if best is None:
             best = here
             continue
-        # Larger, or missing where nothing was missing before: a missing number wins.
-        wins = b.ir.and_(b.ir.fcmp_unordered(">", here, best), b.ir.fcmp_ordered("ord", best, best))
+        wins = larger(b, here, best)
         best = b.ir.select(wins, here, best)
-        larger.append(wins)
-    return best, larger
+        won.append(wins)
+    return best, won
 
 
 def _give(
-    b: Builder, kind: Pool, n: Any, dx: Any, corner: Int, row: Int, mask: Any, given: Any, larger: list[Any]
+    b: Builder, kind: Pool, n: Any, dx: Any, corner: Int, row: Int, mask: Any, given: Any, wins: list[Any]
 ) -> None:
     """Each place gets what is given if it won and none after it did."""
     places = _places(kind, n, corner, row)
     free = None  # whether no later place has won
     for i in range(len(places) - 1, -1, -1):
-        won = larger[i - 1] if i else None
+        won = wins[i - 1] if i else None
         mine = won if free is None else free if won is None else b.ir.and_(won, free)
         b.store(given if mine is None else b.ir.select(mine, given, b.zero), b.at(dx, places[i]), mask)
         if won is not None:

@@ -9,8 +9,9 @@ Weights are transformed first: [block of outputs][16][channels][lanes]. Then, fo
 transformed to V [16][fours][channels]; for each block the sums are collected in M [16][fours][lanes], and transformed
 back into the outputs.
 
-Buffers: x, w, then those of the epilogue (bias, scale; mask), then y and the room for the transformed weights. With
-weights that are transformed already: x, these, bias, mask, y. Of the kernel that transforms: w, scale, and the result.
+Buffers: x, w, then those of the epilogue (bias, scale; mask), then the results (y; what is pooled) and the room for the
+transformed weights. With weights that are transformed already: x, these, bias, mask, the results. Of the kernel that
+transforms: w, scale, and the result.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from llvmlite import ir
 from kedja.engines.kernels import bands
 from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder, Int
+from kedja.engines.kernels.epilogue import pooled
 from kedja.engines.kernels.tile import accumulate
 
 __all__ = ["FIELDS", "POINTS", "Packing", "Winograd", "apart", "both_ways", "spread_input", "write"]
@@ -53,6 +55,8 @@ class Winograd(NamedTuple):
     act: Activation | None = None
     masked: bool = False
     packed: bool = False  # whether the weights come transformed, with the scale
+    pooled: str | None = None  # whether the "max" or the "sum" of each four is a result
+    whole: bool = True  # whether y is one
 
 
 class Packing(NamedTuple):
@@ -82,7 +86,8 @@ def _place(kind: Winograd | Packing, name: str) -> int:
     epilogue = [part for part in ("bias", "scaled", "masked") if getattr(kind, part, False)]
     if isinstance(kind, Packing):
         return ["w", *epilogue, "packed"].index(name)
-    whole = ["x", "packed", *epilogue, "y"] if kind.packed else ["x", "w", *epilogue, "y", "packed"]
+    made = [result for result, part in (("y", "whole"), ("pooled", "pooled")) if getattr(kind, part)]
+    whole = ["x", "packed", *epilogue, *made] if kind.packed else ["x", "w", *epilogue, *made, "packed"]
     return whole.index(name)
 
 
@@ -178,7 +183,7 @@ def _collect(b: Builder, m: list[Any]) -> list[Any]:
 def _write_work(b: Builder, kind: Winograd) -> None:
     width = kind.vectors * b.lanes
     with b.phase("work", FIELDS) as (buffer, n, chunk):
-        x, y, packed = buffer(0), buffer(_place(kind, "y")), buffer(_place(kind, "packed"))
+        x, packed = buffer(0), buffer(_place(kind, "packed"))
         parts = n.work // n.groups
         part, group = chunk // n.groups, chunk % n.groups
         first, last = group * n.blocks // n.groups, (group + 1) * n.blocks // n.groups
@@ -197,7 +202,7 @@ def _write_work(b: Builder, kind: Winograd) -> None:
                         vs, ms = b.at(v_room, point * n.between), b.at(m_room, point * n.sums_between)
                         with b.loop((unit.places + (kind.places - 1)) // kind.places) as tile:
                             _products(b, kind, n, unit, tile * kind.places, panel, vs, ms)
-                    _finish(b, kind, n, buffer, unit, block * width, m_room, spare, y)
+                    _finish(b, kind, n, buffer, unit, block * width, m_room, spare)
 
 
 def _products(b: Builder, kind: Winograd, n: Any, unit: bands.Unit, begin: Int, panel: Any, vs: Any, ms: Any) -> None:
@@ -212,11 +217,12 @@ def _products(b: Builder, kind: Winograd, n: Any, unit: bands.Unit, begin: Int, 
 
 
 def _finish(
-    b: Builder, kind: Winograd, n: Any, buffer: Any, unit: bands.Unit, out: Int, m_room: Any, spare: Any, y: Any
+    b: Builder, kind: Winograd, n: Any, buffer: Any, unit: bands.Unit, out: Int, m_room: Any, spare: Any
 ) -> None:
     """The outputs of a unit and a block, four at a time, with the epilogue."""
     width = kind.vectors * b.lanes
     masks = b.masks(n.outs - out, kind.vectors, kind.ragged)
+    y = buffer(_place(kind, "y")) if kind.whole else None
     rows_before = unit.first // n.columns
     image, row = rows_before // n.rows, rows_before % n.rows
     given = buffer(_place(kind, "bias")) if kind.bias else None
@@ -235,9 +241,6 @@ def _finish(
             for i in range(2):
                 for j in range(2):
                     value = found[2 * i + j]
-                    place = b.at(y, (first + n.out_columns * i + j) * n.outs + out + v * b.lanes)
-                    if there[i][j] is not None:
-                        place = b.ir.select(there[i][j], place, spare)
                     if kind.bias:
                         value = b.ir.fadd(value, bias[v])
                     if kind.act and not kind.masked:
@@ -249,4 +252,14 @@ def _finish(
                         if there[i][j] is not None:
                             mask = b.ir.select(there[i][j], mask, spare)
                         value = (kind.act or RELU).through(b, b.load(mask, masks[v]), value)
-                    b.store(value, place, masks[v])
+                    found[2 * i + j] = value
+                    if kind.whole:
+                        place = b.at(y, (first + n.out_columns * i + j) * n.outs + out + v * b.lanes)
+                        if there[i][j] is not None:
+                            place = b.ir.select(there[i][j], place, spare)
+                        b.store(value, place, masks[v])
+            if kind.pooled:
+                number = ((image + (row + r) // n.rows) * (n.out_rows // 2) + top // 2) * (n.out_columns // 2) + c
+                place = b.at(buffer(_place(kind, "pooled")), number * n.outs + out + v * b.lanes)
+                place = b.ir.select(there[1][1], place, spare)
+                b.store(pooled(b, kind.pooled, found), place, masks[v])

@@ -1,8 +1,9 @@
 """What kernels do in one go that a graph says in several nodes.
 
 - a convolution, the numbers by which each channel is multiplied and which are added to it, as a norm in inference
-  does, an array added to it, as in a residual block, and an activation that is linear in pieces (relu, relu6, leaky
-  relu): all done where the sums lie in registers;
+  does, an array added to it, as in a residual block, an activation that is linear in pieces (relu, relu6, leaky
+  relu), then pooling by 2×2 windows, or the mean and variance that a norm in training asks for: all done where the
+  sums lie in registers;
 - the gradient through such an activation of a convolution's gradient, or through a relu of a pooling's;
 - the gradients by a convolution's kernel and by its bias, which read the same array;
 - the loop over the steps of an LSTM, and that of its derivative.
@@ -17,19 +18,24 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kedja.engines.kernels.activation import RELU
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.xla import kernels
 from kedja.engines.xla.activations import Ended, activations, applied, compared, gradient, passed, through
+from kedja.engines.xla.normalising import NORMALISING
 from kedja.engines.xla.recurrent import sequences
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import Tensor
 from kedja.graph.trace import Graph
 from kedja.ops import elementwise, reductions
 from kedja.ops.convolution import collect, correlate, spread
-from kedja.ops.pooling import give_back
+from kedja.ops.normalising import moments
+from kedja.ops.pooling import give_back, largest, window_sum
+from kedja.ops.windows import Windows
 
 __all__ = ["Fused", "computed", "fused"]
 
+HALVING = Windows((2, 2), (2, 2), (0, 0), (0, 0), (1, 1))
+POOLED = {largest: "max", window_sum: "sum"}
 LINEAR = (elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide)
 
 # For a node: the values so far → the value of this node, and of others made along with it. None: it is left out.
@@ -89,32 +95,58 @@ def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], fo
         found[last], last = None, user
         if plus is not None:
             break
-    z, act, signs = last, None, []
+    z, act, signs, elsewhere = last, None, [], []
     ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, place, found)), None)
     if ended is not None:
-        for user in users[z]:
-            if user not in {ended.y, *ended.inner}:  # a comparison of z: y tells as much
-                found[user] = _compared(ended.y, user)
+        inside = {ended.y, *ended.inner}
+        elsewhere = [user for user in users[z] if user not in inside]
+        found.update({user: _compared(ended.y, user) for user in elsewhere})  # comparisons of z: y tells as much
         found.update(dict.fromkeys([z, *ended.inner]))
         last, act = ended.y, ended.act
-        signs = [node for node in ended.inner if compared(node, z, act)]
-    elif last is c:
+        signs = [x for x in ended.inner if compared(x, z, act) and any(user not in inside for user in users[x])]
+    after = _after(last, plus, act, users, found)
+    pooled = None if after is None else POOLED.get(after.op)
+    # Where what is pooled is all that anybody reads, y itself is not laid down.
+    whole = pooled is None or users[last] != [after] or bool(signs or elsewhere)
+    if pooled and whole and any(n % 2 for n in last.shape[1:3]):
+        after = pooled = None
+    if last is c and after is None:
         return
+
+    names = ([last] if whole else []) + ([] if after is None else [after])
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
         x, w = (values[v] for v in c.inputs)
         scale, shift = _line(c.shape[-1], [(op, values[v]) for op, v in steps])
         more = None if plus is None else values[plus]
-        y = kernels.conv(x, w, bias=shift, scale=scale, plus=more, act=act, **c.attrs)
+        wanted: Any = {"pooled": pooled, "whole": whole, "summed": after is not None and not pooled}
+        y = kernels.conv(x, w, bias=shift, scale=scale, plus=more, act=act, **wanted, **c.attrs)
+        made = {} if y is None else dict(zip(names, y if isinstance(y, list) else [y], strict=True))
         if y is None:
             y = WINDOWS[correlate](x, w, **c.attrs)
             y = y if scale is None else y * scale
             y = y if shift is None else y + shift
             y = y if more is None else y + more
-            y = applied(act, y)
-        return {last: y, **{sign: passed(sign, y) for sign in signs}}
+            made = {last: applied(act, y)}
+        if after is not None and made.get(after) is None:
+            made[after] = {**WINDOWS, **NORMALISING}[after.op](made[last], **after.attrs)
+        return {**made, **{sign: passed(sign, made[last]) for sign in signs}}
 
-    found[last] = work
+    found.update(dict.fromkeys((last, *names)))
+    found.update(dict.fromkeys(names, work))
+
+
+def _after(y: Tensor, plus: Tensor | None, act: Activation | None, users: Any, found: Fused) -> Tensor | None:
+    """What pools y by 2×2 windows, or takes the mean and variance of its channels."""
+    readers: list[Tensor | None] = users[y]
+    for user in readers:
+        if user is None or user in found:
+            continue
+        if user.op is moments and act is None and user.attrs["axis"] == y.ndim - 1:
+            return user
+        if user.op in POOLED and plus is None and y.ndim == 4 and Windows(**user.attrs) == HALVING:
+            return user
+    return None
 
 
 def _only_user(node: Tensor, users: Any, found: Fused) -> Tensor | None:

@@ -80,10 +80,15 @@ def _interface_fits() -> bool:
 
 def conv(
     x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Activation | None = None,
-    **p: Shape,
+    pooled: str | None = None, whole: bool = True, summed: bool = False, **p: Shape,
 ) -> Any:  # fmt: skip
-    """act(y · scale + bias + plus), y from x and w, or None where no kernel serves."""
-    return _with_two_axes(_conv, x, w, groups, bias=bias, scale=scale, plus=plus, act=act, **p)
+    """act(y · scale + bias + plus), y from x and w, or None where no kernel serves.
+
+    With `pooled` ("max" or "sum", along two axes) also what each 2×2 window comes to, and without `whole` this alone.
+    With `summed` also mean and variance of each channel (or None: few are no work for a kernel). All as a list.
+    """
+    more = {"bias": bias, "scale": scale, "plus": plus, "act": act}
+    return _with_two_axes(_conv, x, w, groups, pooled=pooled, whole=whole, summed=summed, **more, **p)
 
 
 def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Activation = RELU, **p: Shape) -> Any:
@@ -127,7 +132,7 @@ def sums_rows(columns: int, g: Any) -> bool:
 def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -> list[Any]:
     """The last h and c, and what is kept of each step."""
     from kedja.engines.kernels import lstm as family
-    from kedja.engines.kernels.plans import plan_lstm
+    from kedja.engines.kernels.lstm_plans import plan_lstm
 
     (batch, units), steps = h.shape, z.shape[0]
     plan = plan_lstm(steps, batch, units, z.dtype.name, _target(), reverse, kept)
@@ -138,7 +143,7 @@ def lstm(h: Any, c: Any, z: Any, u: Any, kept: tuple[str, ...], reverse: bool) -
 def lstm_back(h: Any, c: Any, each: Any, kept: Sequence[Any], u: Any, reverse: bool) -> list[Any]:
     """From the gradients by the last h and c (and each h) those by the first h and c, and by each z."""
     from kedja.engines.kernels import lstm as family
-    from kedja.engines.kernels.plans import plan_lstm_back
+    from kedja.engines.kernels.lstm_plans import plan_lstm_back
 
     steps, batch, units = kept[0].shape
     plan = plan_lstm_back(steps, batch, units, h.dtype.name, _target(), reverse, each is not None)
@@ -216,8 +221,8 @@ def _with_two_axes(serve: Callable[..., Any], a: Any, b: Any, groups: int, **mor
     found = serve(a[:, None], b[:, None] if over else b[None], **more)
     if found is None:
         return None
-    if isinstance(found, tuple):
-        return found[0][0], found[1]
+    if isinstance(found, list):
+        return [found[0][0] if over else found[0][:, 0], *found[1:]]
     return found[0] if over else found[:, 0]
 
 
@@ -230,16 +235,30 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
     return Geometry(n, tuple(into), out, channels, outs, *windows, each)
 
 
-def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
+def _conv(
+    x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | None, each: bool, pooled: str | None,
+    whole: bool, summed: bool, **p: Shape,
+) -> Any:  # fmt: skip
     from kedja.engines.kernels.plans import plan_conv
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
     if g is None:
         return None
     more = {"bias": bias, "scaled": scale, "plus": plus}
-    has = {k: v is not None for k, v in more.items()}
-    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), act=act, **has)
-    return _convolved(plan, x, w, more, (g.n, *g.out, g.outs))
+    has: dict[str, Any] = {k: v is not None for k, v in more.items()}
+    if pooled is not None:
+        has |= {"pooled": pooled, "whole": whole}
+    plan = plan_conv(g, x.dtype.name, _target(), fours=_fours(), act=act, summed=summed, **has)
+    apart = summed and not getattr(plan.kind, "summed", False)
+    shapes = [(g.n, *g.out, g.outs)] if whole else []
+    if pooled is not None:
+        shapes.append((g.n, g.out[0] // 2, g.out[1] // 2, g.outs))
+    if summed and not apart:
+        shapes.append((2, g.outs))
+    found = _convolved(plan, x, w, more, shapes)
+    if apart:  # by another kernel
+        found.append(moments(found[0]))
+    return found if pooled or summed else found[0]
 
 
 def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
@@ -253,22 +272,22 @@ def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Activation | None,
     plan = None if g is None else plan_transpose(g, y.dtype.name, _target(), fours=_fours(), **more)
     if plan is None:
         return None
-    return _convolved(plan, y, w, {"masked": value}, (g.n, *g.into, g.channels))
+    return _convolved(plan, y, w, {"masked": value}, [(g.n, *g.into, g.channels)])[0]
 
 
-def _convolved(plan: Any, x: Any, w: Any, epilogue: Mapping[str, Any], shape: Shape) -> Any:
-    """The kernel's result, its weights packed by a kernel of their own where that is asked for and worth it."""
+def _convolved(plan: Any, x: Any, w: Any, epilogue: Mapping[str, Any], shapes: list[Shape]) -> list[Any]:
+    """The kernel's results, its weights packed by a kernel of their own where that is asked for and worth it."""
     from kedja.engines.kernels import plans
 
     more = {part: v for part, v in epilogue.items() if v is not None}
     two = plans.apart(plan) if _apart.get() else None
     if two is None:
-        return _called(_writer(plan), plan, (x, w, *more.values()), [shape])[0]
+        return _called(_writer(plan), plan, (x, w, *more.values()), shapes)
     packing, work = two
     early = [v for part, v in more.items() if not getattr(work.kind, part)]
     late = [v for part, v in more.items() if getattr(work.kind, part)]
     packed = _called(_writer(packing), packing, (w, *early), [(plan.room,)])[0]
-    return _called(_writer(work), work, (x, packed, *late), [shape])[0]
+    return _called(_writer(work), work, (x, packed, *late), shapes)
 
 
 def _by_phases(y: Any, w: Any, sizes: Shape, stride: Shape, low: Shape) -> Any:
@@ -306,7 +325,7 @@ def _weights(x: Any, y: Any, kernel: Shape, sums: bool, each: bool, **p: Shape) 
     plan = plan_weights(g, x.dtype.name, _target(), sums, fours=_fours())
     shapes = [(*kernel, 1 if each else g.channels, g.outs)] + ([(g.outs,)] if sums else [])
     found = _called(_writer(plan), plan, (x, y), shapes)
-    return tuple(found) if sums else found[0]
+    return found if sums else found[0]
 
 
 def _writer(plan: Any) -> Any:
