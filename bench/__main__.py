@@ -23,6 +23,7 @@ from bench.terminal import positive, progress
 
 __all__ = ["main"]
 
+PATIENCE = 45.0  # seconds, so that a whole run takes well under an hour
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     settings = Settings(
         repeats=options.repeats or (3 if options.quick else 7),
+        patience=None if options.repeats else PATIENCE,
         quick=options.quick,
         threads=options.threads or min(2, os.cpu_count() or 1),
         everyone=options.all,
@@ -90,8 +92,13 @@ def write_page() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description="kedja beside its peers.")
+    rounds = f"rounds of each pair (7, or 3 where they take {PATIENCE:.0f} s; with --quick 3)"
     parser.add_argument("ids", nargs="*", metavar="W1", help="benchmarks to run (all without any); see --list")
-    parser.add_argument("--repeats", type=positive, help="rounds of each pair (7, with --quick 3)")
+    parser.add_argument(
+        "--repeats",
+        type=positive,
+        help=rounds,
+    )
     parser.add_argument("--quick", action="store_true", help="shorter repetitions, fewer rounds: a look, not kept")
     parser.add_argument("--threads", type=positive, help="cores and threads for every contestant (2)")
     parser.add_argument("--all", action="store_true", help="the optional contestants too")

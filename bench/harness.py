@@ -26,6 +26,7 @@ __all__ = ["OURS", "Agreement", "Contestant", "Goal", "Trainer", "Weights", "Wor
 OURS = "kedja"
 # OpenMP threads spin for up to 0.2 s after their last parallel region; the next contestant must not pay for that.
 SETTLE_SECONDS = 0.25
+FEWEST = 3  # rounds, however long they take
 # Two threads that wait for each other at every step lose ten times their speed to two busy neighbours.
 DISTURBED_CORES = 0.25
 
@@ -216,10 +217,13 @@ def _repetition(worker: Worker, row: Row, settle: float) -> float:
 
 
 def turns(
-    count: int, ours: Callable[[], float | None], theirs: Callable[[], float]
+    count: int, ours: Callable[[], float | None], theirs: Callable[[], float], patience: float | None = None
 ) -> Iterator[tuple[float | None, float]]:
     """(ours, theirs) of each round; the order flips, so that neither always runs second."""
+    start = time.monotonic()
     for turn in range(count):
+        if turn >= FEWEST and patience is not None and time.monotonic() - start > patience:
+            return
         if turn % 2:
             second = theirs()
             yield ours(), second
@@ -256,7 +260,7 @@ def _alternate(
         return _repetition(peer, row, settle)
 
     try:
-        for pair in turns(settings.repeats, our_turn, their_turn):
+        for pair in turns(settings.repeats, our_turn, their_turn, settings.patience):
             rounds.append(pair)
     except WorkerDied as death:
         row.status, row.note = "failed", str(death)

@@ -74,7 +74,8 @@ def circumstances(result: Result) -> str:
     machine, settings = result.machine, result.settings
     packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
     said = f"Measured {result.measured} on {hardware(machine)} ({settings.get('threads', '?')} threads used), "
-    said += f"{settings.get('repeats', '?')} rounds{', QUICK' if settings.get('quick') else ''}; {packages}."
+    rounds = f"{'up to ' if settings.get('patience') else ''}{settings.get('repeats', '?')} rounds"
+    said += f"{rounds}{', QUICK' if settings.get('quick') else ''}; {packages}."
     return said + (f" Load before {machine['load_before']}." if "load_before" in machine else "")
 
 

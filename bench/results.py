@@ -20,6 +20,8 @@ class Settings:
     """What the command line decides."""
 
     repeats: int = 7
+    patience: float | None = None
+    """Seconds after which a pair has been compared often enough, in three rounds at least; None: always all rounds."""
     quick: bool = False
     threads: int = 2
     everyone: bool = False

@@ -12,7 +12,7 @@ import pytest
 
 from bench import report
 from bench.catalogue import catalogue, choose
-from bench.harness import Goal, Workload, compare
+from bench.harness import FEWEST, Goal, Workload, compare, turns
 from bench.machine import describe_machine
 from bench.process import ROOT, Worker, WorkerDied, WorkerMissing, tail_of
 from bench.results import Result, Row, Settings
@@ -87,6 +87,14 @@ def test_ours_comes_first_and_optional_stays_away(result):
     """Whatever order the workload lists them in."""
     assert result.rows[0].contestant == "kedja"
     assert "spare" not in rows(result)
+
+
+def test_a_long_pair_has_fewer_rounds():
+    """Three however long they take, all where nobody is impatient; and each second one begins with the peer."""
+    order = []
+    run = lambda patience: list(turns(7, lambda: order.append("ours"), lambda: order.append("peer"), patience))  # noqa: E731
+    assert len(run(0.0)) == FEWEST and order == ["ours", "peer", "peer", "ours", "ours", "peer"]
+    assert len(run(None)) == len(run(1000.0)) == 7
 
 
 def test_missing_package_is_reported(result):
