@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,14 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.choice import kernels_of
-from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla.activations import through
 from kedja.engines.xla.devices import holding
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
+
+if TYPE_CHECKING:
+    from kedja.engines.kernels.elementwise import Act
 
 __all__ = [
     "available", "calling", "can_be_called", "conv", "give_back", "lstm", "lstm_back", "max_pool", "moments",
@@ -79,14 +82,14 @@ def _interface_fits() -> bool:
 
 
 def conv(
-    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Activation | None = None,
+    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Act | None = None,
     **p: Shape,
 ) -> Any:  # fmt: skip
     """act(y · scale + bias + plus), y from x and w, or None where no kernel serves."""
     return _with_two_axes(_conv, x, w, groups, bias=bias, scale=scale, plus=plus, act=act, **p)
 
 
-def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Activation = RELU, **p: Shape) -> Any:
+def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Act = RELU, **p: Shape) -> Any:
     """x from y and w, or None; with `value`, which `act` gave, times its derivative there."""
     return _with_two_axes(_transpose, g, w, groups, sizes=sizes, value=value, act=act, **p)
 
@@ -230,7 +233,7 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
     return Geometry(n, tuple(into), out, channels, outs, *windows, each)
 
 
-def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
+def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Act | None, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels.plans import plan_conv
 
     g = _geometry(x.shape[0], x.shape[1:3], x.shape[3], w.shape[3], each, Windows(w.shape[:2], **p))
@@ -242,7 +245,7 @@ def _conv(x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | No
     return _convolved(plan, x, w, more, (g.n, *g.out, g.outs))
 
 
-def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
+def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Act | None, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels.plans import in_phases, plan_transpose
 
     if not each and in_phases(sizes, w.shape[:2], p["stride"], p["dilation"]):

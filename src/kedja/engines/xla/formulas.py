@@ -1,0 +1,139 @@
+"""What a graph makes of each number of a result by itself, in any nodes: found, and written as a program for kernels.
+
+- A function of z alone, in several nodes: sigmoid, swish, gelu, elu and all that is made of the same ops. Nobody else
+  may need z, or what lies between.
+- A gradient that a kernel makes, then what is done to it with the help of one other array: for a sigmoid of y, that of
+  swish of z. What only this needs of the array is computed along with it, and so is what somebody else keeps, if the
+  kernel would otherwise read a second array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kedja.engines.xla.activations import Ended, Through, number
+from kedja.graph.node import Tensor
+from kedja.ops import elementwise as e
+
+__all__ = ["ELEMENTWISE", "Formulas", "programmed"]
+
+MOST_STEPS = 32
+ELEMENTWISE = (
+    e.add, e.subtract, e.multiply, e.divide, e.negative, e.reciprocal, e.square, e.sqrt, e.absolute, e.relu, e.maximum,
+    e.minimum, e.greater, e.greater_equal, e.less, e.less_equal, e.astype, e.select, e.stop,
+)  # fmt: skip
+SMOOTH = (e.erf, e.exp, e.expm1, e.sigmoid, e.softplus, e.tanh)
+FLOATS = ("float32", "float64")
+
+
+def programmed(
+    given: Sequence[tuple[str, Tensor]], nodes: Sequence[Tensor], outputs: Sequence[Tensor],
+    inputs: Callable[[Tensor], Sequence[Tensor]] = lambda node: node.inputs,
+) -> Any:  # fmt: skip
+    """Nodes as a kernel's program. Given are its inputs, each with its kind; else they read numbers."""
+    from kedja.engines.kernels.elementwise import Program
+
+    place = {x: i for i, (_, x) in enumerate(given)}
+    steps: list[tuple[str, tuple[int, ...]]] = []
+    literals = []
+    for node in nodes:
+        for x in inputs(node):
+            if x not in place:
+                place[x] = len(given) + len(steps)
+                literals.append((place[x], float(np.asarray(x.attrs["value"]).reshape(()))))
+                steps.append(("literal", ()))
+        place[node] = len(given) + len(steps)
+        steps.append((node.op.name, tuple(place[x] for x in inputs(node))))
+    return Program(tuple(kind for kind, _ in given), tuple(steps), tuple(place[x] for x in outputs), tuple(literals))
+
+
+class Formulas:
+    """Looks for them in the nodes of a graph, whose users are known; `taken` are done elsewhere, None: left out."""
+
+    def __init__(
+        self, place: Mapping[Tensor, int], users: Mapping[Tensor, Sequence[Tensor | None]], taken: Mapping[Tensor, Any]
+    ) -> None:
+        self.place, self.users, self.taken = place, users, taken
+
+    def of(self, z: Tensor) -> Ended | None:
+        """The longest function of z alone."""
+        from kedja.engines.kernels.elementwise import Formula
+
+        last = None
+        for inside in self._closed(z, alone=True):
+            last = inside
+        if last is None:
+            return None
+        *inner, y = last
+        return Ended(y, Formula(programmed([("sum", z)], last, [y])), tuple(inner))
+
+    def through(self, made: Tensor) -> tuple[Tensor, Through] | None:
+        """The last node that is made of a gradient and one other array, which stands for z, and how."""
+        from kedja.engines.kernels.elementwise import Formula
+
+        found = None
+        for inside in self._closed(made, alone=False):
+            value, helping = self._array(made, inside)
+            if value is not None:
+                *inner, node = inside
+                nodes = sorted((*inside, *helping), key=self.place.__getitem__)
+                program = programmed([("sum", made), ("array", value)], nodes, [node])
+                found = node, Through(made, value, Formula(program), tuple(inner))
+        return found
+
+    def _closed(self, z: Tensor, alone: bool) -> Iterator[list[Tensor]]:
+        """Ever more nodes that z leads to, where nobody else needs any of these but the last."""
+        if z.dtype.name not in FLOATS:
+            return
+        inside: dict[Tensor, None] = {z: None}
+        waiting = self._later(z)
+        while waiting and len(inside) <= MOST_STEPS:
+            node = min(waiting, key=self.place.__getitem__)
+            waiting.discard(node)
+            others = self._read([node], inside)
+            if not self._simple(node, z) or (others and (alone or any(x.shape != z.shape for x in others))):
+                return
+            inside[node] = None
+            waiting |= self._later(node)
+            if node.dtype == z.dtype and all(u in inside for x in inside if x is not node for u in self.users[x]):
+                yield list(inside)[1:]
+
+    def _later(self, node: Tensor) -> set[Tensor]:
+        return {user for user in self.users[node] if user is not None}
+
+    def _read(self, nodes: Sequence[Tensor], inside: Mapping[Tensor, None]) -> set[Tensor]:
+        """What they read from outside, but for numbers that are known."""
+        return {x for node in nodes for x in node.inputs if x not in inside and number(x) is None}
+
+    def _simple(self, node: Tensor, like: Tensor) -> bool:
+        """Whether a kernel can compute the node from single numbers."""
+        kinds = (like.dtype.name, "bool")
+        return (
+            node.op in (*ELEMENTWISE, *SMOOTH) and node.shape == like.shape and node not in self.taken
+            and node.dtype.name in kinds and all(x.dtype.name in kinds for x in node.inputs)
+            and (node.op is not e.astype or (node.dtype == like.dtype and node.inputs[0].dtype.name == "bool"))
+        )  # fmt: skip
+
+    def _array(self, made: Tensor, inside: Sequence[Tensor]) -> tuple[Tensor | None, Sequence[Tensor]]:
+        """The one array that is read, and what the kernel has to compute of it; None if there must be more of them."""
+        nodes = {made: None, **dict.fromkeys(inside)}
+        helping: list[Tensor] = []
+        read = self._read(inside, nodes)
+        while len(nodes) <= MOST_STEPS:
+            some = [x for x in read if self._simple(x, made)]
+            some = [x for x in some if all(y.shape == made.shape for y in self._read([x], nodes))]
+            mine = [x for x in some if all(user in nodes for user in self.users[x])]
+            more = mine or (some if len(read) > 1 else [])
+            if not more:
+                break
+            helping.append(max(more, key=self.place.__getitem__))
+            nodes[helping[-1]] = None
+            read = self._read((*inside, *helping), nodes)
+        if len(read) != 1:
+            return None, ()
+        (value,) = read
+        there = value.shape == made.shape and value.dtype == made.dtype and self.taken.get(value, ()) is not None
+        return (value if there else None), helping
