@@ -42,11 +42,16 @@ class Formula(NamedTuple):
 
     def of(self, b: Builder, x: Any) -> Any:
         """The vector y of a vector x."""
-        return write(b, self.program, [x])[0]
+        return self._alone(b, x)
 
     def through(self, b: Builder, y: Any, g: Any) -> Any:
         """g · y′, as y, or x in its place, tells it."""
-        return write(b, self.program, [g, y])[0]
+        return self._alone(b, g, y)
+
+    def _alone(self, b: Builder, first: Any, *more: Any) -> Any:
+        if not any(name in SMOOTH for name, _ in self.program.steps):
+            return write(b, self.program, [first, *more])[0]
+        return b.in_turn(write(b, self.program, [b.in_turn(first), *more])[0])
 
 
 Act = Activation | Formula
