@@ -17,6 +17,7 @@ import numpy as np
 from kedja.engines.xla.activations import Ended, Through, number
 from kedja.graph.node import Tensor
 from kedja.ops import elementwise as e
+from kedja.ops.convolution import collect, correlate
 
 __all__ = ["ELEMENTWISE", "Formulas", "programmed"]
 
@@ -51,12 +52,16 @@ def programmed(
 
 
 class Formulas:
-    """Looks for them in the nodes of a graph, whose users are known; `taken` are done elsewhere, None: left out."""
+    """Looks for them in the nodes that a graph computes, each with its users; a user None is the end of the graph.
+
+    `taken` are the nodes that are not computed each by itself, None for those that are left out.
+    """
 
     def __init__(
-        self, place: Mapping[Tensor, int], users: Mapping[Tensor, Sequence[Tensor | None]], taken: Mapping[Tensor, Any]
+        self, order: Sequence[Tensor], users: Mapping[Tensor, Sequence[Tensor | None]], taken: Mapping[Tensor, Any]
     ) -> None:
-        self.place, self.users, self.taken = place, users, taken
+        self.place = {node: i for i, node in enumerate(order)}
+        self.users, self.taken = users, taken
 
     def of(self, z: Tensor) -> Ended | None:
         """The longest function of z alone."""
@@ -112,8 +117,8 @@ class Formulas:
         """Whether a kernel can compute the node from single numbers."""
         kinds = (like.dtype.name, "bool")
         return (
-            node.op in (*ELEMENTWISE, *SMOOTH) and node.shape == like.shape and node not in self.taken
-            and node.dtype.name in kinds and all(x.dtype.name in kinds for x in node.inputs)
+            node.op in (*ELEMENTWISE, *SMOOTH) and node in self.place and node not in self.taken
+            and node.shape == like.shape and all(x.dtype.name in kinds for x in (node, *node.inputs))
             and (node.op is not e.astype or (node.dtype == like.dtype and node.inputs[0].dtype.name == "bool"))
         )  # fmt: skip
 
@@ -135,5 +140,11 @@ class Formulas:
         if len(read) != 1:
             return None, ()
         (value,) = read
-        there = value.shape == made.shape and value.dtype == made.dtype and self.taken.get(value, ()) is not None
-        return (value if there else None), helping
+        fits = value.shape == made.shape and value.dtype == made.dtype
+        return (value if fits and self._lies(value) else None), helping
+
+    def _lies(self, node: Tensor) -> bool:
+        """Whether a convolution makes or reads the node. Others the compiler may never lay down, but make anew."""
+        if node in self.taken:
+            return self.taken[node] is not None
+        return any(user is not None and user.op in (correlate, collect) for user in (node, *self.users[node]))

@@ -63,10 +63,10 @@ def fused(graph: Graph) -> Fused:
         users[end].append(None)
     place = {node: i for i, node in enumerate(graph.order)}
     acts = activations(order)
-    formulas = Formulas(place, users, found)
+    formulas = Formulas(order, users, found)
     for node in order:
         if node.op is correlate:
-            _epilogue(node, users, acts, formulas, found)
+            _epilogue(node, users, acts, formulas, place, found)
         elif node.op in (elementwise.multiply, elementwise.select, elementwise.add):
             _through(node, users, acts, place, found)
         elif node.op is collect:
@@ -83,7 +83,7 @@ def computed(graph: Graph) -> list[Tensor]:
     return [node for node in graph.order if node not in given]
 
 
-def _epilogue(c: Tensor, users: Any, acts: Acts, formulas: Formulas, found: Fused) -> None:
+def _epilogue(c: Tensor, users: Any, acts: Acts, formulas: Formulas, place: Mapping[Tensor, int], found: Fused) -> None:
     """act(conv · scale + shift + plus), or a part of it: a norm in inference, a bias, a residual."""
     last, steps, plus = c, [], None
     while (user := _only_user(last, users, found)) is not None:
@@ -103,7 +103,7 @@ def _epilogue(c: Tensor, users: Any, acts: Acts, formulas: Formulas, found: Fuse
         if plus is not None:
             break
     z, act, signs = last, None, []
-    ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, formulas.place, found)), None) or formulas.of(z)
+    ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, place, found)), None) or formulas.of(z)
     if ended is not None:
         for user in users[z]:
             if user not in {ended.y, *ended.inner}:  # a comparison of z: y tells as much
@@ -194,6 +194,7 @@ def _through(node: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], 
 
 
 def _passed(node: Tensor, way: Through, y: Tensor, found: Fused) -> None:
+    """What to do for it: y is what tells the derivative."""
     made, act = way.made, way.act
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
