@@ -23,7 +23,8 @@ FUNCTIONS = {
     "hard_sigmoid": a.hard_sigmoid, "hard_swish": a.hard_swish, "softplus": a.softplus, "mish": a.mish, "selu": a.selu,
     "celu": lambda z: a.celu(z, 0.5), "log_sigmoid": a.log_sigmoid, "swish_2": lambda z: a.swish(z, 2.0),
 }  # fmt: skip
-EACH_KIND = ("sigmoid", "gelu", "elu", "mish", "hard_swish")
+PASSED = {"sigmoid", "tanh", "swish", "swish_2", "gelu_tanh", "hard_sigmoid", "hard_swish"}
+EACH_KIND = ("sigmoid", "swish", "gelu", "elu", "mish", "hard_swish")
 PLACE = {"stride": (1, 1), "low": (0, 0), "high": (0, 0), "dilation": (1, 1)}
 DIGITS = {"float32": 2e-6, "float64": 1e-13}  # of the largest number
 
@@ -90,7 +91,7 @@ def test_a_function_is_done_by_the_kernel(name, dtype):
     ("name", "dtype"), [*((name, "float32") for name in FUNCTIONS), *((name, "float64") for name in EACH_KIND)]
 )
 def test_gradients_through_it(name, dtype, seen):
-    """All gradients of three layers, of which one has a stride: two of them the kernels of the gradients pass on."""
+    """All gradients of three layers, of which one has a stride. Two of them kernels pass on, where this is cheap."""
 
     def f(x, w, b, v):
         y = FUNCTIONS[name](kj.conv(x, w, padding="same") + b)
@@ -100,7 +101,7 @@ def test_gradients_through_it(name, dtype, seen):
 
     given = arrays(dtype)
     near(*both(f, given), 20 * DIGITS[dtype])
-    assert sum(isinstance(act, Formula) for act in seen) == 2
+    assert sum(isinstance(act, Formula) for act in seen) == 2 * (name in PASSED)
 
 
 @pytest.mark.parametrize("bits", [128, 256, 512])
@@ -132,7 +133,7 @@ def test_by_fours_too(name, monkeypatch, seen):
     given[1] /= 3
     ours, theirs = both(f, given)
     near(ours, theirs, 1e-5)
-    assert any(isinstance(act, Formula) for act in seen)
+    assert any(isinstance(act, Formula) for act in seen) == (name in PASSED)
     for once, again in zip(ours, both(f, given)[0], strict=True):
         np.testing.assert_array_equal(once, again)
 

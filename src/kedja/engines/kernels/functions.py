@@ -1,4 +1,4 @@
-"""Functions of vectors that no processor has: exp, sigmoid, tanh, erf and softplus, to a few units in the last place.
+"""Functions of vectors that no processor has: exp, sigmoid, tanh, softplus and erf, to a few units in the last place.
 
 x = n · ln 2 + r with a whole number n and |r| ≤ ln 2 / 2. The series of eʳ − 1 = r + r²/2! + r³/3! + … is short there,
 and 2ⁿ is made by writing n into the exponent of a number; so eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1) keeps its digits near 0.

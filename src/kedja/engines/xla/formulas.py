@@ -2,7 +2,7 @@
 
 - A function of z alone, in several nodes: sigmoid, swish, gelu, elu and all that is made of the same ops. Nobody else
   may need z, or what lies between.
-- A gradient that a kernel makes, then what is done to it with the help of one other array: for a sigmoid of y, that of
+- A gradient that a kernel makes, then what is done to it with the help of one other array: for a sigmoid of y, for
   swish of z. What only this needs of the array is computed along with it, and so is what somebody else keeps, if the
   kernel would otherwise read a second array.
 """
@@ -140,8 +140,16 @@ class Formulas:
         if len(read) != 1:
             return None, ()
         (value,) = read
-        fits = value.shape == made.shape and value.dtype == made.dtype
-        return (value if fits and self._lies(value) else None), helping
+        fits = value.shape == made.shape and value.dtype == made.dtype and self._lies(value)
+        return (value if fits and self._cheap(nodes) else None), helping
+
+    def _cheap(self, nodes: Mapping[Tensor, None]) -> bool:
+        """Whether a kernel loses no time: of smooth functions it may compute one, which would be kept for it otherwise.
+
+        While it waits for memory the compiler has time for those that only the gradient needs; a kernel has none.
+        """
+        smooth = [node for node in nodes if node.op in SMOOTH]
+        return len(smooth) <= 1 and all(any(user not in nodes for user in self.users[node]) for node in smooth)
 
     def _lies(self, node: Tensor) -> bool:
         """Whether a convolution makes or reads the node. Others the compiler may never lay down, but make anew."""
