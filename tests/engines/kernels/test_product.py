@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite")
 from kedja.engines.kernels import elementwise, product_plans
 from kedja.engines.kernels.elementwise import Program
 from kedja.engines.kernels.target import narrowed
-from kedja.engines.xla.clusters import ELEMENTWISE
+from kedja.engines.xla.formulas import ELEMENTWISE
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="kernels do not serve here")
 WIDTHS = sorted({narrowed(bits).bits for bits in (128, 256, 512)})

@@ -167,6 +167,16 @@ class Builder:
         asm = ir.InlineAsm(kind, "", ",".join(["=r,0", *(self.target.register for _ in after)]))
         return self.whole(self.ir.call(asm, [i.value, *after]))
 
+    def in_turn(self, x: Any) -> Any:
+        """The same vector. What is computed between two of these stays there; no instruction is made of it.
+
+        Otherwise LLVM would begin with all vectors of a tile and end with all their divisions: a processor does those
+        beside other work, which it then has none of, and there are not registers enough.
+        """
+        kind = ir.FunctionType(self.vector, [self.vector])
+        asm = ir.InlineAsm(kind, "", f"={self.target.register},0", side_effect=True)
+        return self.ir.call(asm, [x])
+
     # --- memory -----------------------------------------------------------------------------------------------------
     def at(self, base: Any, i: Int | int) -> Any:
         """Where number i after `base` lies."""

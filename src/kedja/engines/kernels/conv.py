@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands, epilogue
-from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder, Int, Variable
+from kedja.engines.kernels.elementwise import Act
 from kedja.engines.kernels.tile import accumulate
 
 __all__ = ["FIELDS", "Conv", "Packing", "apart", "write"]
@@ -50,7 +51,7 @@ class Conv(NamedTuple):
     vectors: int
     ragged: bool  # whether the last block is not full
     bias: bool = False
-    act: Activation | None = None  # applied last; with `masked` it is that of the other array
+    act: Act | None = None  # applied last; with `masked` it is that of the other array
     scaled: bool = False  # whether each channel of the sum is multiplied by a number of its own, before the bias
     plus: bool = False  # whether an array like y is added, before the activation
     masked: bool = False  # whether y is multiplied by the derivative of what gave another array

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from kedja.engines.kernels.activation import RELU
+from kedja.engines.kernels import functions
+from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder
 
-__all__ = ["WRITE", "Program", "write"]
+__all__ = ["SMOOTH", "WRITE", "Act", "Formula", "Program", "write"]
 
 SUM, ARRAY, COLUMN, NUMBER = "sum", "array", "column", "number"
 
@@ -31,6 +32,31 @@ class Program(NamedTuple):
         return [i for i, found in enumerate(self.inputs) if found == kind]
 
 
+class Formula(NamedTuple):
+    """An activation that is a program: of x alone; through it, of the gradient and another number.
+
+    What the other number is, y or x, the graph that it was made from has chosen.
+    """
+
+    program: Program
+
+    def of(self, b: Builder, x: Any) -> Any:
+        """The vector y of a vector x."""
+        return self._alone(b, x)
+
+    def through(self, b: Builder, y: Any, g: Any) -> Any:
+        """g · y′, as y, or x in its place, tells it."""
+        return self._alone(b, g, y)
+
+    def _alone(self, b: Builder, first: Any, *more: Any) -> Any:
+        if not any(name in SMOOTH for name, _ in self.program.steps):
+            return write(b, self.program, [first, *more])[0]
+        return b.in_turn(write(b, self.program, [b.in_turn(first), *more])[0])
+
+
+Act = Activation | Formula
+
+
 def write(b: Builder, program: Program, values: Sequence[Any]) -> list[Any]:
     """The outputs, as vectors, for inputs that are vectors."""
     found = list(values)
@@ -39,7 +65,7 @@ def write(b: Builder, program: Program, values: Sequence[Any]) -> list[Any]:
         if len(found) in known:
             found.append(ir.Constant(b.vector, [known[len(found)]] * b.lanes))
         else:
-            found.append(WRITE[name](b, *(found[i] for i in operands)))
+            found.append((WRITE.get(name) or SMOOTH[name])(b, *(found[i] for i in operands)))
     return [found[i] for i in program.outputs]
 
 
@@ -83,4 +109,14 @@ WRITE: dict[str, Callable[..., Any]] = {
     "cast": lambda b, x: b.ir.select(x, _one(b), b.zero),  # of a comparison
     "where": lambda b, c, x, y: b.ir.select(c, x, y),
     "stop_gradient": lambda b, x: x,
+}
+
+# Those right to a few units in the last place.
+SMOOTH: dict[str, Callable[..., Any]] = {
+    "erf": functions.erf,
+    "exp": functions.exp,
+    "expm1": functions.expm1,
+    "sigmoid": functions.sigmoid,
+    "softplus": functions.softplus,
+    "tanh": functions.tanh,
 }

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from kedja.engines.kernels import bands
-from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder, Int
+from kedja.engines.kernels.elementwise import Act
 from kedja.engines.kernels.epilogue import pooled
 from kedja.engines.kernels.tile import accumulate
 
@@ -52,7 +53,7 @@ class Winograd(NamedTuple):
     ragged: bool
     bias: bool = False
     scaled: bool = False
-    act: Activation | None = None
+    act: Act | None = None
     masked: bool = False
     packed: bool = False  # whether the weights come transformed, with the scale
     pooled: str | None = None  # whether the "max" or the "sum" of each four is a result

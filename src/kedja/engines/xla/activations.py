@@ -1,24 +1,28 @@
 """Activations as a graph has them, in several nodes, and the gradients through them: found, so that kernels do them.
 
-Those that are linear in pieces: relu, relu6, leaky relu, hard tanh, clipping. A comparison of z = the activation's
-input with a bound says the same of y, its output; so z need not be kept.
+Here are those that are linear in pieces: relu, relu6, leaky relu, hard tanh, clipping. A comparison of z = the
+activation's input with a bound says the same of y, its output; so z need not be kept. Others are in `formulas`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.xla.pointwise import evaluated
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.ops import elementwise as e
 
-__all__ = ["Ended", "Through", "activations", "applied", "compared", "gradient", "passed", "through"]
+if TYPE_CHECKING:
+    from kedja.engines.kernels.elementwise import Act
+
+__all__ = ["Ended", "Through", "activations", "applied", "compared", "gradient", "number", "passed", "through"]
 
 COMPARISONS = {e.greater: lax.gt, e.greater_equal: lax.ge, e.less: lax.lt, e.less_equal: lax.le}
 
@@ -27,7 +31,7 @@ class Ended(NamedTuple):
     """An activation of z: the node that is y, what it is, and the nodes between."""
 
     y: Tensor
-    act: Activation
+    act: Act
     inner: tuple[Tensor, ...]
 
 
@@ -36,7 +40,7 @@ class Through(NamedTuple):
 
     made: Tensor
     z: Tensor
-    act: Activation
+    act: Act
     inner: tuple[Tensor, ...]
 
 
@@ -62,17 +66,17 @@ def _read(y: Tensor) -> Iterator[tuple[Tensor, Ended]]:
         return
     if asked.op is e.greater and bound == 0 and yes is z and no.op is e.multiply:
         a, b = no.inputs
-        slope = _number(a) if b is z else _number(b) if a is z else None
+        slope = number(a) if b is z else number(b) if a is z else None
         if slope is not None and 0 < slope < inf:
             yield z, Ended(y, Activation(slope=slope), (asked, no))
-    if _number(yes) != bound:
+    if number(yes) != bound:
         return
     if asked.op is e.greater_equal and no.op is e.relu and no.inputs[0] is z and bound > 0:  # relu6
         yield z, Ended(y, Activation(0.0, bound), (asked, no))
     if no.op is not e.select:
         return
     below, low = _asked(no.inputs[0])
-    if below is not None and low is not None and _number(no.inputs[1]) == low < bound and no.inputs[2] is below:
+    if below is not None and low is not None and number(no.inputs[1]) == low < bound and no.inputs[2] is below:
         ops = (asked.op, no.inputs[0].op)
         if ops == (e.greater_equal, e.less_equal) and below is z:  # hard tanh
             yield z, Ended(y, Activation(low, bound), (asked, no, no.inputs[0]))
@@ -80,11 +84,11 @@ def _read(y: Tensor) -> Iterator[tuple[Tensor, Ended]]:
             yield below, Ended(y, Activation(low, bound), (asked, no, no.inputs[0]))
 
 
-def compared(node: Tensor | None, z: Tensor, act: Activation) -> bool:
+def compared(node: Tensor | None, z: Tensor, act: Act) -> bool:
     """Whether a node compares z with a bound such that comparing y says the same."""
-    if node is None or node.op not in COMPARISONS or node.inputs[0] is not z:
+    if not isinstance(act, Activation) or node is None or node.op not in COMPARISONS or node.inputs[0] is not z:
         return False
-    bound = _number(node.inputs[1])
+    bound = number(node.inputs[1])
     if bound == act.low:
         return node.op is e.greater or (node.op is e.less_equal and not act.slope)
     return bound == act.high and node.op in (e.greater_equal, e.less)
@@ -118,12 +122,12 @@ def gradient(node: Tensor) -> Through | None:
         if above.op is not e.select or scaled.op is not e.multiply:
             return None
         for factor, below in (scaled.inputs, scaled.inputs[::-1]):
-            slope, (z, bound) = _number(factor), _asked(above.inputs[0])
+            slope, (z, bound) = number(factor), _asked(above.inputs[0])
             if (
                 slope is not None and 0 < slope < inf and below.op is e.select and z is not None and bound == 0
                 and above.inputs[0].op is e.greater and below.inputs[0] is above.inputs[0]
                 and above.inputs[1] is below.inputs[2]
-                and _number(above.inputs[2]) == 0 and _number(below.inputs[1]) == 0
+                and number(above.inputs[2]) == 0 and number(below.inputs[1]) == 0
             ):  # fmt: skip
                 return Through(above.inputs[1], z, Activation(slope=slope), (above, scaled, below))
     return None
@@ -131,7 +135,7 @@ def gradient(node: Tensor) -> Through | None:
 
 def _zeroed(node: Tensor, of: Tensor | None = None) -> tuple[float | None, Tensor | None]:
     """Of `0 where z compares with a bound, else g`: the bound and g."""
-    if node.op is not e.select or _number(node.inputs[1]) != 0:
+    if node.op is not e.select or number(node.inputs[1]) != 0:
         return None, None
     z, bound = _asked(node.inputs[0])
     return (bound, node.inputs[2]) if z is not None and (of is None or of is z) else (None, None)
@@ -141,30 +145,34 @@ def _asked(node: Tensor) -> tuple[Tensor | None, float | None]:
     """What is compared with what number."""
     if node.op not in COMPARISONS:
         return None, None
-    bound = _number(node.inputs[1])
+    bound = number(node.inputs[1])
     return (None, None) if bound is None else (node.inputs[0], bound)
 
 
-def _number(node: Tensor) -> float | None:
+def number(node: Tensor) -> float | None:
     """The value of a constant of one element."""
-    if node.op is not CONSTANT or node.size != 1:
+    if node.op is not CONSTANT or node.size != 1 or node.dtype.name == "bool":
         return None
     return float(np.asarray(node.attrs["value"]).reshape(()))
 
 
 # --- for the compiler -----------------------------------------------------------------------------------------------
-def applied(act: Activation | None, x: Any) -> Any:
+def applied(act: Act | None, x: Any) -> Any:
     """y, where no kernel applies the activation."""
     if act is None:
         return x
+    if not isinstance(act, Activation):
+        return evaluated(act.program, [x])[0]
     if act.slope:
         return jnp.where(x > 0, x, np.asarray(act.slope, x.dtype) * x)
     y = lax.max(x, jnp.full_like(x, act.low))
     return y if act.high == inf else lax.min(y, jnp.full_like(x, act.high))
 
 
-def through(act: Activation, y: Any, g: Any) -> Any:
+def through(act: Act, y: Any, g: Any) -> Any:
     """g · y′, where y is what the activation gave."""
+    if not isinstance(act, Activation):
+        return evaluated(act.program, [g, y])[0]
     if act.slope:
         return jnp.where(y > 0, g, np.asarray(act.slope, g.dtype) * g)
     return jnp.where((y > act.low) & (y < act.high) if act.high < inf else y > act.low, g, jnp.zeros_like(g))

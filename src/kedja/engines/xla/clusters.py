@@ -11,14 +11,15 @@ A product alone becomes a call too. Under `vmap` all of it is computed as the no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.engines.xla.activations import compared, passed
+from kedja.engines.xla.formulas import ELEMENTWISE, programmed
 from kedja.engines.xla.fusion import Fused, computed
 from kedja.engines.xla.options import is_tiny
 from kedja.graph.node import CONSTANT, Tensor
@@ -29,12 +30,6 @@ __all__ = ["Cluster", "clustered", "clusters"]
 
 MOST_ARRAYS = 6  # that are read along with the factors; and so many results
 MOST_WAITS = 4
-ELEMENTWISE = (
-    elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide, elementwise.negative,
-    elementwise.reciprocal, elementwise.square, elementwise.sqrt, elementwise.absolute, elementwise.relu,
-    elementwise.maximum, elementwise.minimum, elementwise.greater, elementwise.greater_equal, elementwise.less,
-    elementwise.less_equal, elementwise.astype, elementwise.select, elementwise.stop,
-)  # fmt: skip
 
 
 class Factors(NamedTuple):
@@ -245,22 +240,8 @@ def _inputs(cluster: Cluster, node: Tensor) -> Sequence[Tensor]:
 
 def _program(cluster: Cluster, given: Mapping[str, Sequence[Tensor]]) -> Any:
     """The members as a kernel's program."""
-    from kedja.engines.kernels.elementwise import Program
-
     kinds = [("sum", cluster.product), *((kind, x) for kind, nodes in given.items() for x in nodes)]
-    place = {x: i for i, (_, x) in enumerate(kinds)}
-    steps: list[tuple[str, tuple[int, ...]]] = []
-    literals = []
-    for node in cluster.members:
-        for x in _inputs(cluster, node):
-            if x not in place:
-                place[x] = len(kinds) + len(steps)
-                literals.append((place[x], float(np.asarray(x.attrs["value"]).reshape(()))))
-                steps.append(("literal", ()))
-        place[node] = len(kinds) + len(steps)
-        steps.append((node.op.name, tuple(place[x] for x in _inputs(cluster, node))))
-    outputs = tuple(place[node] for node in cluster.outputs)
-    return Program(tuple(kind for kind, _ in kinds), tuple(steps), outputs, tuple(literals))
+    return programmed(kinds, cluster.members, cluster.outputs, partial(_inputs, cluster))
 
 
 def _work(

@@ -1,10 +1,9 @@
 """What kernels do in one go that a graph says in several nodes.
 
 - a convolution, the numbers by which each channel is multiplied and which are added to it, as a norm in inference
-  does, an array added to it, as in a residual block, an activation that is linear in pieces (relu, relu6, leaky
-  relu), then pooling by 2×2 windows, or the mean and variance that a norm in training asks for: all done where the
-  sums lie in registers;
-- the gradient through such an activation of a convolution's gradient, or through a relu of a pooling's;
+  does, an array added to it, as in a residual block, an activation, then pooling by 2×2 windows, or the mean and
+  variance that a norm in training asks for: all done where the sums lie in registers;
+- the gradient through an activation of a convolution's gradient, or through a relu of a pooling's;
 - the gradients by a convolution's kernel and by its bias, which read the same array;
 - the loop over the steps of an LSTM, and that of its derivative.
 
@@ -18,9 +17,19 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
-from kedja.engines.xla.activations import Ended, activations, applied, compared, gradient, passed, through
+from kedja.engines.xla.activations import (
+    Ended,
+    Through,
+    activations,
+    applied,
+    compared,
+    gradient,
+    passed,
+    through,
+)
+from kedja.engines.xla.formulas import Formulas
 from kedja.engines.xla.normalising import NORMALISING
 from kedja.engines.xla.recurrent import sequences
 from kedja.engines.xla.windows import WINDOWS
@@ -60,13 +69,17 @@ def fused(graph: Graph) -> Fused:
         users[end].append(None)
     place = {node: i for i, node in enumerate(graph.order)}
     acts = activations(order)
+    formulas = Formulas(order, users, found)
     for node in order:
         if node.op is correlate:
-            _epilogue(node, users, acts, place, found)
+            _epilogue(node, users, acts, formulas, place, found)
         elif node.op in (elementwise.multiply, elementwise.select, elementwise.add):
             _through(node, users, acts, place, found)
         elif node.op is collect:
             _with_sums(node, users, place, found)
+    for node in order:
+        if node.op is spread and node not in found and (far := formulas.through(node)) is not None:
+            _passed(far[0], far[1], far[1].z, found)
     return found
 
 
@@ -76,7 +89,7 @@ def computed(graph: Graph) -> list[Tensor]:
     return [node for node in graph.order if node not in given]
 
 
-def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], found: Fused) -> None:
+def _epilogue(c: Tensor, users: Any, acts: Acts, formulas: Formulas, place: Mapping[Tensor, int], found: Fused) -> None:
     """act(conv · scale + shift + plus), or a part of it: a norm in inference, a bias, a residual."""
     last, steps, plus = c, [], None
     while (user := _only_user(last, users, found)) is not None:
@@ -96,7 +109,7 @@ def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], fo
         if plus is not None:
             break
     z, act, signs, elsewhere = last, None, [], []
-    ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, place, found)), None)
+    ended = next((x for x in acts.get(z, ()) if _closed(x, z, users, place, found)), None) or formulas.of(z)
     if ended is not None:
         inside = {ended.y, *ended.inner}
         elsewhere = [user for user in users[z] if user not in inside]
@@ -136,7 +149,7 @@ def _epilogue(c: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], fo
     found.update(dict.fromkeys(names, work))
 
 
-def _after(y: Tensor, plus: Tensor | None, act: Activation | None, users: Any, found: Fused) -> Tensor | None:
+def _after(y: Tensor, plus: Tensor | None, act: Any, users: Any, found: Fused) -> Tensor | None:
     """What pools y by 2×2 windows, or takes the mean and variance of its channels."""
     readers: list[Tensor | None] = users[y]
     for user in readers:
@@ -201,14 +214,20 @@ def _through(node: Tensor, users: Any, acts: Acts, place: Mapping[Tensor, int], 
     way = gradient(node)
     if way is None or way.made.op not in (spread, give_back) or node.shape != way.made.shape:
         return
-    made, act, inside = way.made, way.act, {node, *way.inner}
-    y = next((x.y for x in acts.get(way.z, ()) if x.act == act), None)
+    made, inside = way.made, {node, *way.inner}
+    y = next((x.y for x in acts.get(way.z, ()) if x.act == way.act), None)
     if y is None or place[y] > place[node] or found.get(y, ()) is None:
         return
     if any(user not in inside for inner in (made, *way.inner) for user in users[inner]):
         return
-    if made.op is give_back and (act != RELU or made.inputs[0] is not y):
+    if made.op is give_back and (way.act != RELU or made.inputs[0] is not y):
         return
+    _passed(node, way, y, found)
+
+
+def _passed(node: Tensor, way: Through, y: Tensor, found: Fused) -> None:
+    """What to do for it: y is what tells the derivative."""
+    made, act = way.made, way.act
 
     def work(values: Mapping[Tensor, Any]) -> Mapping[Tensor, Any]:
         a, b = (values[v] for v in made.inputs)

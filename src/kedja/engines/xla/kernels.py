@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,14 @@ import numpy as np
 from jax import lax
 
 from kedja.engines.choice import kernels_of
-from kedja.engines.kernels.activation import RELU, Activation
+from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla.activations import through
 from kedja.engines.xla.devices import holding
 from kedja.graph.shapes import Shape
 from kedja.ops.windows import Windows, count
+
+if TYPE_CHECKING:
+    from kedja.engines.kernels.elementwise import Act
 
 __all__ = [
     "available", "calling", "can_be_called", "conv", "give_back", "lstm", "lstm_back", "max_pool", "moments",
@@ -79,7 +82,7 @@ def _interface_fits() -> bool:
 
 
 def conv(
-    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Activation | None = None,
+    x: Any, w: Any, groups: int, bias: Any = None, scale: Any = None, plus: Any = None, act: Act | None = None,
     pooled: str | None = None, whole: bool = True, summed: bool = False, **p: Shape,
 ) -> Any:  # fmt: skip
     """act(y · scale + bias + plus), y from x and w, or None where no kernel serves.
@@ -91,7 +94,7 @@ def conv(
     return _with_two_axes(_conv, x, w, groups, pooled=pooled, whole=whole, summed=summed, **more, **p)
 
 
-def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Activation = RELU, **p: Shape) -> Any:
+def transpose(g: Any, w: Any, sizes: Shape, groups: int, value: Any = None, act: Act = RELU, **p: Shape) -> Any:
     """x from y and w, or None; with `value`, which `act` gave, times its derivative there."""
     return _with_two_axes(_transpose, g, w, groups, sizes=sizes, value=value, act=act, **p)
 
@@ -236,7 +239,7 @@ def _geometry(n: int, into: Shape, channels: int, outs: int, each: bool, windows
 
 
 def _conv(
-    x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Activation | None, each: bool, pooled: str | None,
+    x: Any, w: Any, bias: Any, scale: Any, plus: Any, act: Act | None, each: bool, pooled: str | None,
     whole: bool, summed: bool, **p: Shape,
 ) -> Any:  # fmt: skip
     from kedja.engines.kernels.plans import plan_conv
@@ -261,7 +264,7 @@ def _conv(
     return found if pooled or summed else found[0]
 
 
-def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Activation | None, each: bool, **p: Shape) -> Any:
+def _transpose(y: Any, w: Any, sizes: Shape, value: Any, act: Act | None, each: bool, **p: Shape) -> Any:
     from kedja.engines.kernels.plans import in_phases, plan_transpose
 
     if not each and in_phases(sizes, w.shape[:2], p["stride"], p["dilation"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,11 +16,12 @@ from kedja.engines.xla.clusters import clustered
 from kedja.engines.xla.devices import device, product_precision
 from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.normalising import NORMALISING
+from kedja.engines.xla.pointwise import POINTWISE, Lowering
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
-from kedja.ops import control, division, elementwise, indexing, linalg, random, reductions, shaping
-from kedja.ops.op import OPS, Op
+from kedja.ops import control, indexing, linalg, random, reductions, shaping
+from kedja.ops.op import Op
 from kedja.ops.random import threefry
 from kedja.ops.softmax import normalised_exp
 
@@ -28,17 +29,6 @@ __all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
 
 LITERAL_BYTES = 1024  # larger constants are arguments of the program, never literals in it
 MOST_SPREAD = 1 << 20  # numbers that a factor shared by many products is repeated into at most
-Lowering = Callable[..., Any]
-
-
-def _spread(op: Lowering) -> Lowering:
-    """An elementwise `lax` function wants equal shapes: broadcast first."""
-
-    def lowered(*xs: Any) -> Any:
-        shapes = {x.shape for x in xs}
-        return op(*xs) if len(shapes) == 1 else op(*jnp.broadcast_arrays(*xs))
-
-    return lowered
 
 
 def _take(x: Any, indices: Any, axis: int) -> Any:
@@ -120,14 +110,6 @@ def _softmax(x: Any, axis: int) -> Any:
     return z / jnp.sum(z, axis=axis, keepdims=True, dtype=x.dtype)
 
 
-def _power(x: Any, p: Any) -> Any:
-    return lax.pow(*jnp.broadcast_arrays(x, p))
-
-
-def _divide_integers(a: Any, b: Any) -> Any:
-    return jnp.floor_divide(a, b)
-
-
 def _pad(x: Any, low: tuple[int, ...], high: tuple[int, ...], interior: tuple[int, ...]) -> Any:
     return lax.pad(x, np.zeros((), x.dtype), list(zip(low, high, interior, strict=True)))
 
@@ -151,31 +133,7 @@ def _map(*values: Any, body: Graph, sequences: int, length: int, constants: Any)
 
 
 LOWER: dict[Op, Lowering] = {
-    # elementwise
-    elementwise.add: lax.add, elementwise.subtract: lax.sub, elementwise.multiply: lax.mul, elementwise.divide: lax.div,
-    elementwise.negative: lax.neg, elementwise.reciprocal: lambda x: lax.div(jnp.ones_like(x), x),
-    elementwise.square: lax.square, elementwise.sqrt: lax.sqrt, elementwise.raise_to: _power,
-    elementwise.exp: lax.exp, elementwise.expm1: lax.expm1, elementwise.log: lax.log, elementwise.log1p: lax.log1p,
-    elementwise.sin: lax.sin, elementwise.cos: lax.cos, elementwise.tan: lax.tan,
-    elementwise.arcsin: lax.asin, elementwise.arccos: lax.acos, elementwise.arctan: lax.atan,
-    elementwise.sinh: lax.sinh, elementwise.cosh: lax.cosh,
-    elementwise.arcsinh: lax.asinh, elementwise.arccosh: lax.acosh, elementwise.arctanh: lax.atanh,
-    elementwise.softplus: lambda x: jnp.logaddexp(x, jnp.zeros_like(x)), normalised_exp: _softmax,
-    elementwise.erf: lax.erf, elementwise.tanh: lax.tanh, elementwise.sigmoid: lax.logistic,
-    elementwise.relu: lambda x: lax.max(x, jnp.zeros_like(x)),
-    elementwise.absolute: lax.abs, elementwise.maximum: lax.max, elementwise.minimum: lax.min,
-    elementwise.sign: lax.sign, elementwise.floor: lax.floor, elementwise.ceil: lax.ceil,
-    elementwise.round: lambda x: lax.round(x, lax.RoundingMethod.TO_NEAREST_EVEN),
-    elementwise.floor_divide: _divide_integers, elementwise.remainder: jnp.remainder,
-    division.fmod: lax.rem,
-    elementwise.equal: lax.eq, elementwise.not_equal: lax.ne, elementwise.less: lax.lt, elementwise.less_equal: lax.le,
-    elementwise.greater: lax.gt, elementwise.greater_equal: lax.ge,
-    elementwise.isfinite: lax.is_finite, elementwise.isnan: jnp.isnan,
-    elementwise.logical_and: lax.bitwise_and, elementwise.logical_or: lax.bitwise_or,
-    elementwise.logical_xor: lax.bitwise_xor, elementwise.logical_not: lax.bitwise_not,
-    elementwise.select: jnp.where, elementwise.stop: lambda x: x,
-    elementwise.astype: lambda x, dtype: x.astype(dtype),
-    custom: lambda y, *xs, pull: y,
+    **POINTWISE, normalised_exp: _softmax, custom: lambda y, *xs, pull: y,
     # reductions
     reductions.reduce_sum: _sum, reductions.reduce_max: lambda x, axes: jnp.max(x, axis=axes),
     reductions.reduce_min: lambda x, axes: jnp.min(x, axis=axes),
@@ -202,9 +160,6 @@ LOWER: dict[Op, Lowering] = {
     # loops
     control.item: lambda values, index: values[index], control.scan_op: _scan, control.map_op: _map,
 }  # fmt: skip
-for _op in OPS.values():
-    if _op.kind == "elementwise" and getattr(_op, "arity", 1) > 1 and _op is not elementwise.raise_to:
-        LOWER[_op] = _spread(LOWER[_op])
 
 
 def large_constants(graph: Graph, found: dict[Tensor, None] | None = None) -> dict[Tensor, None]:
