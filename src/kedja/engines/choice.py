@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from kedja.engines.engine import Engine, Loop, Program
 from kedja.errors import one_of
 from kedja.graph.trace import Graph
+from kedja.rooms import loading
 
 __all__ = ["KERNELS", "Automatic", "asked", "choose", "deciding", "get_engine", "kernels_of", "known_as"]
 
@@ -47,9 +48,9 @@ def get_engine(engine: str | Engine, kernels: str | None = None) -> Engine:
             from kedja.engines.reference import ReferenceEngine
 
             _made[key] = ReferenceEngine()
-        else:  # loads JAX
-            from kedja.engines.xla.program import XLAEngine
-
+        else:
+            with loading():  # JAX
+                from kedja.engines.xla.program import XLAEngine
             _made[key] = XLAEngine(key[1])
     return _made[key]
 
