@@ -1,4 +1,4 @@
-"""Rooms whose names are loaded when they are first used, each with what it needs and nothing else; how much is loaded."""
+"""Rooms whose names are loaded when they are first used, each with what it needs; and how a large package is loaded."""
 
 from __future__ import annotations
 

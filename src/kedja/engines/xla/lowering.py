@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax import lax
 
 from kedja.diff.custom import custom
 from kedja.engines.xla.clusters import clustered
-from kedja.engines.xla.devices import device, product_precision
+from kedja.engines.xla.devices import device, holding, product_precision
 from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.normalising import NORMALISING
 from kedja.engines.xla.windows import WINDOWS
@@ -29,14 +30,18 @@ __all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
 LITERAL_BYTES = 1024  # larger constants are arguments of the program, never literals in it
 MOST_SPREAD = 1 << 20  # numbers that a factor shared by many products is repeated into at most
 Lowering = Callable[..., Any]
+_mapped: ContextVar[bool] = ContextVar("kedja_mapped", default=False)  # inside a map, where products are many at once
 
 
 def _spread(op: Lowering) -> Lowering:
     """An elementwise `lax` function wants equal shapes: broadcast first."""
 
-    def lowered(*xs: Any) -> Any:
+    def lowered(*xs: Any) -> Any:  # in `lax`: each call of `jnp` is traced by itself, for half a millisecond
         shapes = {x.shape for x in xs}
-        return op(*xs) if len(shapes) == 1 else op(*jnp.broadcast_arrays(*xs))
+        if len(shapes) > 1:
+            shape = lax.broadcast_shapes(*shapes)
+            xs = tuple(_stretched(x, shape) for x in xs)
+        return op(*xs)
 
     return lowered
 
@@ -82,12 +87,23 @@ def _unit(bits: Any, dtype: Any) -> Any:
     return (bits >> np.uint32(dropped)).astype(dtype) * dtype.type(2.0 ** (dropped - 32))
 
 
+def _stretched(x: Any, shape: tuple[int, ...]) -> Any:
+    if x.shape == shape:
+        return x
+    return lax.broadcast_in_dim(x, shape, tuple(range(len(shape) - x.ndim, len(shape))))
+
+
 def _sum(x: Any, axes: tuple[int, ...]) -> Any:
-    return jnp.sum(x, axis=axes, dtype=x.dtype)
+    if x.dtype.name in ("float32", "float64"):
+        return lax.reduce(x, np.zeros((), x.dtype), lax.add, axes)
+    return jnp.sum(x, axis=axes, dtype=x.dtype)  # adds short types up in longer ones
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    return _product(product_precision(a.dtype))(a, b)
+    precision = product_precision(a.dtype)
+    if _mapped.get() or (a.ndim, b.ndim) != (2, 2):
+        return _product(precision)(a, b)
+    return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision, preferred_element_type=a.dtype)
 
 
 @lru_cache(maxsize=4)
@@ -147,7 +163,8 @@ def _map(*values: Any, body: Graph, sequences: int, length: int, constants: Any)
     xs, around = values[:sequences], values[sequences:]
     if length == 0:
         return tuple(jnp.zeros((0, *t.shape), t.dtype) for t in body.outputs)
-    return jax.vmap(lambda *slices: tuple(emit(body, [*slices, *around], constants)))(*xs)
+    with holding(_mapped, True):
+        return jax.vmap(lambda *slices: tuple(emit(body, [*slices, *around], constants)))(*xs)
 
 
 LOWER: dict[Op, Lowering] = {
@@ -188,7 +205,7 @@ LOWER: dict[Op, Lowering] = {
     # shaping
     shaping.change_shape: lambda x, shape: lax.reshape(x, shape),
     shaping.permute_axes: lambda x, axes: lax.transpose(x, axes),
-    shaping.stretch: lambda x, shape: jnp.broadcast_to(x, shape),
+    shaping.stretch: lambda x, shape: _stretched(x, shape),
     shaping.cut: lambda x, start, stop, step: lax.slice(x, start, stop, step), shaping.pad_zeros: _pad,
     shaping.reverse: lambda x, axes: lax.rev(x, axes), shaping.join: lambda *parts, axis: lax.concatenate(parts, axis),
     shaping.counting: lambda n, dtype: lax.iota(dtype, n),
