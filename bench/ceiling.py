@@ -2,7 +2,7 @@
 
 A workload's share of the ceiling says how much of a step is anything but arithmetic. `matmul_rate` and
 `copy_rate` are for other files.
-`python -m bench.ceiling NAME [SETTINGS]` is the process that is timed; it writes {"what": [rates]} as JSON.
+`python -m bench.ceiling NAME SETTINGS WHAT` is the process that is timed; it writes {"what": [rates]} as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ SECONDS = 0.25  # how long one rate is taken over
 PACKAGES = {"xla": "jax", "numpy": "numpy", "torch": "torch"}
 
 Rates = dict[str, list[float]]
-Tasks = dict[str, tuple[float, Callable[[], object]]]
+Task = Callable[[], object]
+Library = tuple[Callable[[Any, Any], Task], Callable[[Any], Task]]  # how it multiplies two matrices, and how it copies
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,12 @@ class Ceiling:
         return Result(self.id, self.title, products + copies)
 
 
-def measured(name: str, settings: Settings) -> Rates:
-    """GFLOP/s of each shape and GB/s of a copy by one library, some rates of each, in a process of its own."""
-    rates: Rates = json.loads(last_line(["-m", "bench.ceiling", name, json.dumps(asdict(settings))], settings))
+def measured(name: str, settings: Settings, what: str = "both") -> Rates:
+    """GFLOP/s of each shape and GB/s of a copy by one library, some rates of each, in a process of its own.
+
+    `what` is "matmul" or "copy" where one of them is enough.
+    """
+    rates: Rates = json.loads(last_line(["-m", "bench.ceiling", name, json.dumps(asdict(settings)), what], settings))
     return rates
 
 
@@ -74,7 +78,7 @@ def matmul_rate(settings: Settings) -> float:
 
     Raises subprocess.CalledProcessError where JAX is not installed.
     """
-    return 1e9 * max(rate for what, rates in measured("xla", settings).items() if what != "copy" for rate in rates)
+    return 1e9 * max(rate for rates in measured("xla", settings, "matmul").values() for rate in rates)
 
 
 def copy_rate(settings: Settings) -> float:
@@ -82,25 +86,33 @@ def copy_rate(settings: Settings) -> float:
 
     Raises subprocess.CalledProcessError where JAX is not installed.
     """
-    return 1e9 * max(measured("xla", settings)["copy"])
+    return 1e9 * max(measured("xla", settings, "copy")["copy"])
 
 
-def main(name: str, settings: Settings) -> None:
+def main(name: str, settings: Settings, what: str = "both") -> None:
     """Time one library in this process; rounds go through all shapes, so that a slow moment hits one rate of each."""
     restrict_cores(settings.threads)
-    tasks: Tasks = {"xla": _xla, "numpy": _numpy, "torch": _torch}[name](settings)
-    rates: Rates = {what: [] for what in tasks}
-    calls = {what: _calls(work, settings) for what, (_, work) in tasks.items()}
+    product, copy = {"xla": _xla, "numpy": _numpy, "torch": _torch}[name](settings)
+    tasks: dict[str, tuple[float, Task]] = {}
+    if what != "copy":
+        draw = np.random.default_rng(0)
+        for m, k, n in SHAPES:
+            a, b = draw.standard_normal((m, k), np.float32), draw.standard_normal((k, n), np.float32)
+            tasks[f"{m}×{k}×{n}"] = 2.0 * m * k * n, product(a, b)
+    if what != "matmul":
+        tasks["copy"] = 2.0 * COPIED, copy(np.ones(COPIED // 4, np.float32))
+    rates: Rates = {task: [] for task in tasks}
+    calls = {task: _calls(work, settings) for task, (_, work) in tasks.items()}
     for _ in range(3 if settings.quick else max(5, settings.repeats)):
-        for what, (amount, work) in tasks.items():
+        for task, (amount, work) in tasks.items():
             start = time.perf_counter()
-            for _ in range(calls[what]):
+            for _ in range(calls[task]):
                 work()
-            rates[what].append(calls[what] * amount / (time.perf_counter() - start) / 1e9)
+            rates[task].append(calls[task] * amount / (time.perf_counter() - start) / 1e9)
     print(json.dumps(rates))
 
 
-def _calls(work: Callable[[], object], settings: Settings) -> int:
+def _calls(work: Task, settings: Settings) -> int:
     """How many calls take the time that is wanted, after two that warm up."""
     work()
     work()
@@ -110,74 +122,59 @@ def _calls(work: Callable[[], object], settings: Settings) -> int:
     return max(1, round(wanted / (time.perf_counter() - start)))
 
 
-def _operands() -> tuple[dict[str, tuple[Any, Any]], Any]:
-    """Two matrices for each shape, and what is copied."""
-    draw = np.random.default_rng(0)
-    pairs = {}
-    for m, k, n in SHAPES:
-        a, b = draw.standard_normal((m, k), np.float32), draw.standard_normal((k, n), np.float32)
-        pairs[f"{m}×{k}×{n}"] = (a, b)
-    return pairs, np.ones(COPIED // 4, np.float32)
-
-
-def _amount(a: Any, b: Any) -> float:
-    return 2.0 * float(np.prod(a.shape)) * float(b.shape[1])
-
-
-def _xla(settings: Settings) -> Tasks:
+def _xla(settings: Settings) -> Library:
     """Products compiled by themselves; the copy changes its sign in place, since a mere copy would be compiled away."""
     import jax
     import jax.numpy as jnp
 
     wait: Any = jax.block_until_ready
-    pairs, long = _operands()
-    product = jax.jit(jnp.matmul)
-    negative = jax.jit(jnp.negative, donate_argnums=0)
-    kept = [jnp.array(long)]
+    matmul, negative = jax.jit(jnp.matmul), jax.jit(jnp.negative, donate_argnums=0)
 
-    def copy() -> None:
-        kept.append(wait(negative(kept.pop())))
-
-    def task(a: Any, b: Any) -> Callable[[], object]:
+    def product(a: Any, b: Any) -> Task:
         left, right = jnp.asarray(a), jnp.asarray(b)
-        return lambda: wait(product(left, right))
+        return lambda: wait(matmul(left, right))
 
-    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
-    return {**tasks, "copy": (2.0 * COPIED, copy)}
+    def copy(long: Any) -> Task:
+        kept = [jnp.array(long)]
+        return lambda: kept.append(wait(negative(kept.pop())))
+
+    return product, copy
 
 
-def _numpy(settings: Settings) -> Tasks:
+def _numpy(settings: Settings) -> Library:
     """What NumPy's BLAS does into an array that is there; the copy is of one thread."""
-    pairs, long = _operands()
-    target = np.empty_like(long)
 
-    def task(a: Any, b: Any) -> Callable[[], object]:
+    def product(a: Any, b: Any) -> Task:
         out = np.empty((a.shape[0], b.shape[1]), np.float32)
         return lambda: np.matmul(a, b, out=out)
 
-    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
-    return {**tasks, "copy": (2.0 * COPIED, lambda: np.copyto(target, long))}
+    def copy(long: Any) -> Task:
+        target = np.empty_like(long)
+        return lambda: np.copyto(target, long)
+
+    return product, copy
 
 
-def _torch(settings: Settings) -> Tasks:
+def _torch(settings: Settings) -> Library:
     """The same with PyTorch, whose copy uses all threads."""
     import torch
 
     torch.set_num_threads(settings.threads)
-    pairs, long = _operands()
-    source = torch.tensor(long)
-    target = torch.empty_like(source)
 
-    def task(a: Any, b: Any) -> Callable[[], object]:
+    def product(a: Any, b: Any) -> Task:
         left, right = torch.tensor(a), torch.tensor(b)
         out = torch.empty(a.shape[0], b.shape[1])
         return lambda: torch.mm(left, right, out=out)
 
-    tasks: Tasks = {shape: (_amount(a, b), task(a, b)) for shape, (a, b) in pairs.items()}
-    return {**tasks, "copy": (2.0 * COPIED, lambda: target.copy_(source))}
+    def copy(long: Any) -> Task:
+        source = torch.tensor(long)
+        target = torch.empty_like(source)
+        return lambda: target.copy_(source)
+
+    return product, copy
 
 
 BENCHMARKS = [Ceiling()]
 
 if __name__ == "__main__":
-    main(sys.argv[1], Settings(**json.loads(sys.argv[2])) if len(sys.argv) > 2 else Settings())
+    main(sys.argv[1], Settings(**json.loads(sys.argv[2])), sys.argv[3])

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +29,21 @@ def judged(record_property: Callable[[str, object], None]) -> Callable[..., None
         record_property(KEY, [oracle, item, int(cases), None if error is None else float(error)])
 
     return note
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kernels of every program and loop that XLA makes from here on."""
+    from kedja.engines.xla.program import XLAEngine
+
+    made: list[str] = []
+
+    def noted(make: Any) -> Any:
+        return lambda self, *args, **kwargs: made.append(self.kernels) or make(self, *args, **kwargs)
+
+    for name in ("program", "loop"):
+        monkeypatch.setattr(XLAEngine, name, noted(getattr(XLAEngine, name)))
+    return made
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,11 +4,12 @@ import importlib
 import json
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench import bandwidth, ceiling, w5_wide
+from bench import bandwidth, ceiling, threads, w5_wide
 from bench.dense import DenseNet
 from bench.dense_contestants import contestants
 from bench.results import Row, Settings
@@ -126,10 +127,31 @@ def test_every_library_says_its_rates(monkeypatch, capsys):
         rates = json.loads(capsys.readouterr().out)
         assert set(rates) == {"8×8×8", "4×16×8", "copy"}
         assert all(len(found) == 3 and min(found) > 0 for found in rates.values())
+        ceiling.main(name, Settings(quick=True), "copy")
+        assert set(json.loads(capsys.readouterr().out)) == {"copy"}
 
 
 def test_the_ceiling_is_the_best_product(monkeypatch):
-    """In flops per second, over all shapes and rounds; the copy has another unit and does not count."""
-    monkeypatch.setattr(ceiling, "measured", lambda *_: {"a": [1.0, 3.0], "b": [2.0], "copy": [9.0]})
+    """In flops per second, over all shapes and rounds; a copy is measured alone, in bytes per second."""
+    rates = {"matmul": {"a": [1.0, 3.0], "b": [2.0]}, "copy": {"copy": [9.0]}}
+    monkeypatch.setattr(ceiling, "measured", lambda name, settings, what: rates[what])
     assert ceiling.matmul_rate(Settings()) == 3e9
     assert ceiling.copy_rate(Settings()) == 9e9
+
+
+@pytest.mark.parametrize(
+    ("epoch", "calls"), [({1: 0.001, 2: 0.002}, 2 * [1, 1, 1, 1, 2, 4, 2]), ({1: 0.9, 2: 0.7}, 2 * [1, 1, 1, 1])]
+)
+def test_the_faster_number_of_threads_is_kept(epoch, calls, monkeypatch):
+    """Two epochs to warm up and ten in a trial, by calls twice as long each; at most until a second is over."""
+    clock, made, chosen = [0.0], [], []
+    torch = SimpleNamespace(set_num_threads=chosen.append)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def train(epochs):
+        made.append(epochs)
+        clock[0] += epochs * epoch[chosen[-1]]
+
+    threads.tune_threads(torch, 2, train, warm=2, timed=10)
+    assert chosen == [1, 2, min(epoch, key=epoch.get)]
+    assert made == calls

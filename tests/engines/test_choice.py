@@ -1,5 +1,8 @@
 """Which kernels a program calls: by name where a call is made, by the environment where no name is given."""
 
+import inspect
+from types import ModuleType
+
 import numpy as np
 import pytest
 
@@ -18,10 +21,11 @@ def rows():
     return rng.normal(size=(32, 8, 8, 16)).astype("float32"), rng.integers(0, 3, 32)
 
 
-def net():
-    """A small network with a 3×3 convolution."""
+def net(*before):
+    """A small network with a 3×3 convolution, built where nothing stands before it."""
     conv = kj.nn.Conv2D(16, 3, padding="same", activation="relu")
-    return kj.Sequential([conv, kj.nn.Flatten(), kj.nn.Dense(3)]).build((None, 8, 8, 16), seed=0)
+    made = kj.Sequential([*before, conv, kj.nn.Flatten(), kj.nn.Dense(3)])
+    return made if before else made.build((None, 8, 8, 16), seed=0)
 
 
 def same(a, b):
@@ -79,6 +83,88 @@ def test_kernels_are_part_of_what_a_run_is(rows, tmp_path):
     assert same(whole.get_weights(), resumed.get_weights())
 
 
+def test_figures_measured_besides_use_the_kernels_of_the_training(rows, monkeypatch):
+    """Those that were named, also where the environment says another thing."""
+    x, y = rows
+    for named, setting in (("winograd", "auto"), ("auto", "winograd")):
+        monkeypatch.setenv("KEDJA_KERNELS", setting)
+        model = net()
+        measured = model.fit(x, y, kernels=named, callbacks=[kj.callbacks.Evaluate(x, y)], **HOW)["train_loss"][-1]
+        assert measured == model.evaluate(x, y, engine="xla", kernels=named)["loss"]
+
+
+def test_an_ensemble_is_trained_and_asked_with_the_kernels_that_are_named(rows):
+    """Fit, validation and every question: by fours other bits, the same to rounding."""
+    x, y = rows
+    made = {}
+    for named in ("auto", "winograd"):
+        both = kj.Ensemble([net(), net()])
+        history = both.fit(x, y, kernels=named, validation=(x, y), **(HOW | {"seed": [1, 2]}))
+        assert history.settings.get("kernels") == (named if named == "winograd" else None)
+        using = {"engine": "xla", "kernels": named}
+        assert history["val_loss"][-1] == np.mean([m["loss"] for m in both.evaluate_members(x, y, **using)])
+        probabilities = both.predict_proba(x, **using)
+        assert np.array_equal(both.predict_labels(x, **using), probabilities.argmax(-1))
+        assert np.array_equal(both.spread(x, **using).mean, probabilities)
+        assert np.array_equal(both.predict(x, uncertainty=True, **using).mean, probabilities)
+        made[named] = both.predict(x, **using)
+    assert not np.array_equal(made["auto"], made["winograd"])
+    np.testing.assert_allclose(made["auto"], made["winograd"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda how, x, y: kj.Ensemble([net(), net()]).fit(x, y, validation=(x, y), **how),
+        lambda how, x, y: kj.Ensemble([net(), net()]).evaluate(x, y, **how),
+        lambda how, x, y: kj.find_learning_rate(net(), x, y, steps=10, **how),
+        lambda how, x, y: kj.cross_validate(net(), x, y, folds=2, **how),
+        lambda how, x, y: kj.learning_curve(net(), x, y, sizes=[16], seeds=2, **how),
+        lambda how, x, y: kj.learning_curve(lambda: net(kj.nn.Normalize()), x, y, sizes=[16], seeds=1, **how),
+    ],
+    ids=["fit of an ensemble", "an ensemble judged", "rates", "folds", "sizes at once", "sizes one by one"],
+)
+def test_every_program_of_a_call_is_made_with_the_kernels_named_in_it(call, rows, programs):
+    """Those of training and those that judge alike."""
+    call({"loss": "cross_entropy", "engine": "xla", "kernels": "winograd"}, *rows)
+    assert set(programs) == {"winograd"}
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam"])
+def test_minimize_calls_the_kernels_that_are_named(method, programs):
+    """Whether the steps are a line search's or an optimiser's."""
+    kj.optim.minimize(lambda w: (w - 1) ** 2, 3.0, method, iterations=3, engine="xla", kernels="xla")
+    assert set(programs) == {"xla"}
+
+
+def test_every_public_function_that_takes_an_engine_takes_kernels():
+    """All but explanations, which show every value on the way, and classes that keep what a function was given."""
+    without = {f"kj.explain.{name}" for name in ("Stepper", "backprop", "compare", "graph", "stepper")}
+    assert {name for name, both in takers(kj, "kj") if not both} == without | {"kj.History", "kj.onnx.Prepared"}
+
+
+def takers(thing, name, seen=None):
+    """Names of what takes `engine`, among what is public in a module or class, and whether it takes `kernels` too."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, ModuleType):
+        inside = thing.__all__
+    else:
+        try:
+            parameters = inspect.signature(thing).parameters
+        except (TypeError, ValueError):
+            parameters = {}
+        if "engine" in parameters:
+            yield name, "kernels" in parameters
+        inside = [n for n in dir(thing) if not n.startswith("_")] if inspect.isclass(thing) else []
+    for inner in inside:
+        found = getattr(thing, inner, None)  # what peers have and we have not is listed, and raises
+        if callable(found) or (isinstance(found, ModuleType) and found.__name__.startswith("kedja")):
+            yield from takers(found, f"{name}.{inner}", seen)
+
+
 def test_xla_alone_calls_no_kernel(rows, monkeypatch):
     """kernels="xla": none is written; by default one is."""
     x, _ = rows
@@ -108,6 +194,14 @@ def test_the_reference_engine_has_no_kernels(rows):
         lambda m, x, y: m.predict_proba(x, kernels="winogard"),
         lambda m, x, y: kj.compile(lambda x: m(x), kernels="winogard"),
         lambda m, x, y: m.predict(x, engine="reference", kernels="winogard"),
+        lambda m, x, y: kj.Ensemble([m, net()]).fit(x, y, kernels="winogard", **(HOW | {"seed": [1, 2]})),
+        lambda m, x, y: kj.Ensemble([m]).predict(x, kernels="winogard"),
+        lambda m, x, y: kj.Ensemble([m]).evaluate(x, y, loss="cross_entropy", kernels="winogard"),
+        lambda m, x, y: kj.Ensemble([m]).evaluate_members(x, y, loss="cross_entropy", kernels="winogard"),
+        lambda m, x, y: kj.find_learning_rate(m, x, y, loss="cross_entropy", kernels="winogard"),
+        lambda m, x, y: kj.optim.minimize(lambda w: w * w, 1.0, kernels="winogard"),
+        lambda m, x, y: kj.cross_validate(m, x, y, folds=2, loss="cross_entropy", kernels="winogard"),
+        lambda m, x, y: kj.learning_curve(m, x, y, loss="cross_entropy", kernels="winogard"),
     ],
 )
 def test_an_unknown_name_is_refused(call, rows):

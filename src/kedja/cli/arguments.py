@@ -129,10 +129,15 @@ def _train(parser: Parser) -> None:
         "--seed", type=_whole, metavar="S", help="decides every random number (default: drawn, and told)"
     )
     course.add_argument("--engine", default="auto", metavar="NAME", help="auto, xla, reference")
+    _kernels(course)
     result = parser.add_argument_group("the result")
     result.add_argument("--out", metavar="DIR", help="the run folder (default: runs/DATA-DATE-TIME)")
     result.add_argument("--resume", metavar="RUN", help="go on with a run that was killed or interrupted; alone")
     result.add_argument("--quiet", action="store_true", help="print nothing but the run folder")
+
+
+def _kernels(parser: Any) -> None:
+    parser.add_argument("--kernels", metavar="NAME", help="that XLA calls on a CPU: auto, winograd, xla")
 
 
 def _resumes_alone(options: argparse.Namespace, parser: Parser) -> None:
@@ -152,6 +157,7 @@ def _evaluate(parser: Parser) -> None:
     parser.add_argument(
         "data", nargs="?", metavar="DATA", help="a data set, a CSV file or a folder of images (default: those held out)"
     )
+    _kernels(parser)
 
 
 def _predict(parser: Parser) -> None:
@@ -159,6 +165,7 @@ def _predict(parser: Parser) -> None:
     parser.add_argument("data", metavar="FILE", help="a CSV file (or a data set), an image, or a folder of images")
     parser.add_argument("--out", metavar="FILE", help="write here instead of printing; an existing file is kept")
     parser.add_argument("--proba", action="store_true", help="add the probability of every class")
+    _kernels(parser)
 
 
 def _explain(parser: Parser) -> None:

@@ -14,6 +14,7 @@ from kedja.cli.judge import Judgement, judge, told
 from kedja.cli.picture_answers import evaluate as of_pictures
 from kedja.cli.picture_answers import learned_from_pictures
 from kedja.cli.rows import Rows, again, columns_of, parts, rows_for
+from kedja.engines.choice import kernels_of
 from kedja.errors import FormatError
 
 __all__ = ["run"]
@@ -24,6 +25,7 @@ NAME_WIDTH = 12
 
 def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the figures on the held-out rows, or on all rows of another file or data set."""
+    kernels = kernels_of(options.kernels)
     if learned_from_pictures(options.run):
         return _tell(*of_pictures(options))
     net, about, info = opened(options.run)
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         rows = rows_for(options.data, about, answers=True)
         seen = rows.source.get("sha256", "") == about.source.get("sha256", None)
         what = "all of it, also the rows it learned from:" if seen else "all of it:"
-    result = judge(net, rows, str(info.get("loss", "mse")))
+    result = judge(net, rows, str(info.get("loss", "mse")), kernels)
     return _tell(result, rows.name, what, about.class_names or (), rows)
 
 

@@ -34,23 +34,24 @@ class Judgement:
         return 0 if self.confusion is None else int(np.trace(self.confusion))
 
 
-def judge(net: Any, rows: Rows, loss: str) -> Judgement:
+def judge(net: Any, rows: Rows, loss: str, kernels: str | None = None) -> Judgement:
     """The network on rows whose answers are known; `loss` is the one it was trained with."""
     assert rows.y is not None
     if rows.class_names is None:
-        return _numbers(net, rows)
+        return _numbers(net, rows, kernels)
     classes = len(rows.class_names)
-    probability = chances(net, rows)
-    labels = net.predict_labels(rows.x)
+    probability = chances(net, rows, kernels)
+    labels = net.predict_labels(rows.x, kernels=kernels)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (rows.y, labels), 1)
-    figures = {"accuracy": float(np.mean(labels == rows.y)), "loss": net.evaluate(rows.x, targets(rows, loss))["loss"]}
+    measured = net.evaluate(rows.x, targets(rows, loss), kernels=kernels)
+    figures = {"accuracy": float(np.mean(labels == rows.y)), "loss": measured["loss"]}
     return Judgement(len(rows), figures, confusion, _mistakes(rows, labels, probability))
 
 
-def chances(net: Any, rows: Rows) -> NDArray[Any]:
+def chances(net: Any, rows: Rows, kernels: str | None = None) -> NDArray[Any]:
     """The probability of every class, (n, classes); a single output is the probability of the second class."""
-    found: NDArray[Any] = np.asarray(net.predict_proba(rows.x), np.float64)
+    found: NDArray[Any] = np.asarray(net.predict_proba(rows.x, kernels=kernels), np.float64)
     return np.concatenate([1 - found, found], axis=1) if found.shape[1] == 1 else found
 
 
@@ -71,8 +72,8 @@ def told(judgement: Judgement, rows: Rows, what: str) -> str:
     )
 
 
-def _numbers(net: Any, rows: Rows) -> Judgement:
-    predictions = np.asarray(net.predict(rows.x), np.float64).ravel()
+def _numbers(net: Any, rows: Rows, kernels: str | None) -> Judgement:
+    predictions = np.asarray(net.predict(rows.x, kernels=kernels), np.float64).ravel()
     assert rows.y is not None
     true = rows.y.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):

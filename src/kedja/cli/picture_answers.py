@@ -58,7 +58,7 @@ def predict(options: argparse.Namespace) -> int:
     net, info, size = opened(options.run)
     folder, files = found_in(options.data)
     pictures = Pictures(folder, files, size, info["preprocess"])
-    chances, names = probabilities(net, pictures), info["class_names"]
+    chances, names = probabilities(net, pictures, options.kernels), info["class_names"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "prediction", *(f"p({name})" for name in names if options.proba)])
@@ -95,4 +95,4 @@ def evaluate(options: argparse.Namespace) -> tuple[Judgement, str, str, list[str
             "all of it:"
         )  # fmt: skip
     rows = dataclasses.replace(as_rows(pictures), x=Part(pictures, which), y=pictures.labels()[which])
-    return judged(net, rows, which, pictures), pictures.name, what, names
+    return judged(net, rows, which, pictures, options.kernels), pictures.name, what, names

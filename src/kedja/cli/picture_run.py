@@ -27,6 +27,7 @@ from kedja.cli.report import Report, write_report
 from kedja.cli.rows import Rows, parts
 from kedja.cli.train import ready, undisturbed, versions
 from kedja.data.source import Part
+from kedja.engines.choice import deciding, kernels_of
 from kedja.errors import DataError, DivergedError, FormatError, one_of
 from kedja.nn import Dense, Sequential
 from kedja.nn.layers.layer import fresh_seed
@@ -117,7 +118,10 @@ class PictureWork:
                 **self.source, "from_run": _way(self.pictures.folder, path), "task": "classification",
                 "classes": self.pictures.class_names, "rows": {name: len(rows) for name, rows in self.part.items()},
             },
-            "options": {**dataclasses.asdict(self.recipe), "engine": self.options.engine, "seed": self.seed},
+            "options": {
+                **dataclasses.asdict(self.recipe), "engine": self.options.engine, "kernels": self.options.kernels,
+                "seed": self.seed,
+            },
             "versions": versions(),
         }  # fmt: skip
 
@@ -130,7 +134,8 @@ class PictureWork:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         if self.options.test is not None:
             words += ["--test", str(self.options.test)]
-        return [*words, "--seed", str(self.seed), "--engine", self.options.engine]
+        words += ["--seed", str(self.seed), "--engine", self.options.engine]
+        return [*words, "--kernels", self.options.kernels]
 
     # --- the training -----------------------------------------------------------------------------------------------
     def done(self, claim: Claim, config: dict[str, Any]) -> int:
@@ -168,8 +173,9 @@ class PictureWork:
                 print(
                     f"features of {self.pictures.rows:,} images by the frozen layers of {self.recipe.model}", flush=True
                 )
-            key = _digest(body)
-            self._features = features(body, self.pictures, key, self.options.engine)
+            kernels = kernels_of(self.options.kernels)
+            key = _digest(body) + deciding("xla", kernels)
+            self._features = features(body, self.pictures, key, self.options.engine, kernels)
         return dataclasses.replace(as_rows(self.pictures), x=self._features[which], y=self.pictures.labels()[which])
 
     def _fit(self, learner: Any, rows: dict[str, Rows], claim: Claim) -> tuple[History, DivergedError | None]:
@@ -188,7 +194,7 @@ class PictureWork:
                 x, y, loss=recipe.loss, optimizer=type(rule)(rate), epochs=recipe.epochs, batch_size=recipe.batch_size,
                 validation=validation, regularizer=L2(recipe.penalty) if recipe.penalty else None, metrics=["accuracy"],
                 seed=self.seed, callbacks=[keep], resume=keep.folder, engine=self.options.engine,
-                verbose=0 if self.options.quiet else None,
+                kernels=self.options.kernels, verbose=0 if self.options.quiet else None,
             )  # fmt: skip
         except DivergedError as error:
             failed, history = error, error.history  # type: ignore[attr-defined]
@@ -218,13 +224,13 @@ class PictureWork:
         history.to_csv(claim.path / "history.csv")
         history.to_jsonl(claim.path / "history.jsonl")
         name = "held-out" if "held-out" in rows else "training"
-        result = judged(learner, rows[name], self.part[name], self.pictures)
+        result = judged(learner, rows[name], self.part[name], self.pictures, self.options.kernels)
         if result.mistakes is not None and result.mistakes.rows:
             result.mistakes.images = thumbnails(self.pictures, [str(row[0]) for row in result.mistakes.rows])
         final = {f"{name} {figure}": value for figure, value in result.figures.items()}
         if name == "held-out":
             final["training accuracy"] = judged(
-                learner, rows["training"], self.part["training"], self.pictures
+                learner, rows["training"], self.part["training"], self.pictures, self.options.kernels
             ).figures["accuracy"]
         write_report(
             claim.path / "report.html",

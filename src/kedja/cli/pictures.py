@@ -106,10 +106,12 @@ def found_in(place: str) -> tuple[Path, list[Path]]:
     return path, files
 
 
-def features(body: Any, pictures: Pictures, key: str, engine: str = "auto") -> NDArray[np.float32]:
+def features(
+    body: Any, pictures: Pictures, key: str, engine: str = "auto", kernels: str | None = None
+) -> NDArray[np.float32]:
     """What a frozen body makes of each image, (n, width): worked out once for a folder and kept in the cache folder.
 
-    `key` tells the body, with its weights, from others.
+    `key` tells the body, with its weights, and what decides its numbers from others.
     """
     name = hashlib.sha256(f"{key} {pictures.fingerprint()}".encode()).hexdigest()[:32]
     kept = cache_folder() / "features" / f"{name}.npy"
@@ -122,7 +124,7 @@ def features(body: Any, pictures: Pictures, key: str, engine: str = "auto") -> N
         rows = np.arange(at, at + BATCH) % pictures.rows  # full batches: one program for all
         x = np.empty((BATCH, *pictures.inputs[0].shape), np.float32)
         pictures.read(rows, [x])
-        parts.append(np.asarray(body.predict(x, engine=engine), np.float32).reshape(BATCH, -1))
+        parts.append(np.asarray(body.predict(x, engine=engine, kernels=kernels), np.float32).reshape(BATCH, -1))
     made = np.concatenate(parts)[: pictures.rows]
     with contextlib.suppress(OSError):
         packed = io.BytesIO()
@@ -138,10 +140,10 @@ def thumbnails(pictures: Pictures, names: Sequence[str]) -> NDArray[np.uint8]:
     return np.stack([cut(pictures.folder / name, THUMBNAIL, how) for name in names])
 
 
-def judged(net: Any, rows: Rows, which: NDArray[np.int64], pictures: Pictures) -> Judgement:
+def judged(net: Any, rows: Rows, which: NDArray[np.int64], pictures: Pictures, kernels: str | None = None) -> Judgement:
     """How well the images are told apart: accuracy and cross-entropy, the confusion, the mistakes by file."""
     assert rows.y is not None and rows.class_names is not None
-    probability = probabilities(net, rows.x)
+    probability = probabilities(net, rows.x, kernels)
     labels = probability.argmax(1)
     confusion = np.zeros((len(rows.class_names),) * 2, np.int64)
     np.add.at(confusion, (rows.y, labels), 1)
@@ -158,9 +160,9 @@ def judged(net: Any, rows: Rows, which: NDArray[np.int64], pictures: Pictures) -
     return Judgement(len(labels), figures, confusion, mistakes)
 
 
-def probabilities(net: Any, x: Any) -> NDArray[np.float64]:
+def probabilities(net: Any, x: Any, kernels: str | None = None) -> NDArray[np.float64]:
     """The probability of each class for each image."""
-    return np.concatenate([np.asarray(net.predict_proba(some), np.float64) for some in _blocks(x)])
+    return np.concatenate([np.asarray(net.predict_proba(some, kernels=kernels), np.float64) for some in _blocks(x)])
 
 
 def _blocks(x: Any) -> Iterator[Any]:

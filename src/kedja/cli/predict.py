@@ -14,6 +14,7 @@ from kedja.cli.judge import chances
 from kedja.cli.picture_answers import learned_from_pictures
 from kedja.cli.picture_answers import predict as picture_answers
 from kedja.cli.rows import rows_for
+from kedja.engines.choice import kernels_of
 from kedja.errors import DataError
 from kedja.files import write_whole
 
@@ -22,6 +23,7 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Write one line per row: the class, with `--proba` the probability of each; or the number, in its own units."""
+    kernels = kernels_of(options.kernels)
     if learned_from_pictures(options.run):
         return picture_answers(options)
     out = Path(options.out) if options.out is not None else None
@@ -35,10 +37,10 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     writer = csv.writer(text, lineterminator="\n")
     if about.class_names is None:
         writer.writerow(["prediction"])
-        writer.writerows([str(value)] for value in net.predict(rows.x).ravel())
+        writer.writerows([str(value)] for value in net.predict(rows.x, kernels=kernels).ravel())
     else:
-        labels = [about.class_names[label] for label in net.predict_labels(rows.x)]
-        shares = chances(net, rows) if options.proba else None
+        labels = [about.class_names[label] for label in net.predict_labels(rows.x, kernels=kernels)]
+        shares = chances(net, rows, kernels) if options.proba else None
         writer.writerow(["prediction", *(f"p({name})" for name in about.class_names if options.proba)])
         for row, label in enumerate(labels):
             writer.writerow([label, *(f"{p:.6g}" for p in (shares[row] if shares is not None else ()))])

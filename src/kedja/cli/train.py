@@ -24,7 +24,7 @@ from kedja.cli.recipe import Recipe, front, input_names, network, recipe_for, ta
 from kedja.cli.report import Report, write_report
 from kedja.cli.rows import Rows, learnable, parts
 from kedja.data.named import names
-from kedja.engines.choice import get_engine
+from kedja.engines.choice import get_engine, kernels_of
 from kedja.errors import DataError, DivergedError
 from kedja.nn import Columns, Dense, Sequential
 from kedja.nn.layers.layer import fresh_seed
@@ -43,6 +43,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Train, write the run folder, say how well it went."""
     if options.resume is not None:
         return _resumed(options.resume, options.quiet)
+    options.kernels = kernels_of(options.kernels)  # what the environment says is written down too
     if of_pictures(options):
         from kedja.cli import picture_run
 
@@ -160,6 +161,7 @@ def _fit(
             callbacks=[keep],
             resume=keep.folder,
             engine=options.engine,
+            kernels=options.kernels,
             verbose=0 if options.quiet else None,
         )
     except DivergedError as error:
@@ -201,10 +203,11 @@ def _write(claim: Claim, net: Sequential, history: History, part: dict[str, Rows
     history.to_jsonl(claim.path / "history.jsonl")
     name = "held-out" if "held-out" in part else "training"
     rows = part[name]
-    result = judge(net, rows, net.info["loss"])
+    kernels = config["options"].get("kernels")
+    result = judge(net, rows, net.info["loss"], kernels)
     final = {f"{name} {figure}": value for figure, value in result.figures.items()}
     if name == "held-out":
-        figure, value = next(iter(judge(net, part["training"], net.info["loss"]).figures.items()))
+        figure, value = next(iter(judge(net, part["training"], net.info["loss"], kernels).figures.items()))
         final[f"training {figure}"] = value
     shown_before = ("batch_size", "learning_rate", "loss")  # the history says them
     settings = {name: value for name, value in config["options"].items() if name not in shown_before}
@@ -276,7 +279,7 @@ def _config(
     path: Path, columns: Columns | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All that is needed to repeat the run, with every default written out."""
-    chosen = {**dataclasses.asdict(recipe), "engine": options.engine, "seed": seed}
+    chosen = {**dataclasses.asdict(recipe), "engine": options.engine, "kernels": options.kernels, "seed": seed}
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "command": ["kedja", *given],
@@ -312,7 +315,7 @@ def _repeat(options: argparse.Namespace, recipe: Recipe, seed: int) -> list[str]
         words += [f"--{name.replace('_', '-')}", str(getattr(recipe, name))]
     if recipe.kinds:
         words += ["--kinds", ",".join(f"{column}={kind}" for column, kind in recipe.kinds)]
-    return [*words, "--seed", str(seed), "--engine", options.engine]
+    return [*words, "--seed", str(seed), "--engine", options.engine, "--kernels", options.kernels]
 
 
 def versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Engines run graphs: `reference` node by node with NumPy, `xla` compiled through JAX. Both give the same numbers."""
 
-from kedja.engines.choice import asked, choose, get_engine, known_as
+from kedja.engines.choice import asked, choose, deciding, get_engine, known_as
 from kedja.engines.compiled import compile
 from kedja.engines.engine import Engine, Program
 from kedja.engines.reference import ReferenceEngine, run_graph
@@ -13,6 +13,7 @@ __all__ = [
     "asked",
     "choose",
     "compile",
+    "deciding",
     "evaluate",
     "get_engine",
     "known_as",

@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from kedja.engines.engine import Engine, Loop, Program
 from kedja.errors import one_of
 from kedja.graph.trace import Graph
+from kedja.rooms import loading
 
-__all__ = ["KERNELS", "Automatic", "asked", "choose", "get_engine", "kernels_of", "known_as"]
+__all__ = ["KERNELS", "Automatic", "asked", "choose", "deciding", "get_engine", "kernels_of", "known_as"]
 
 TINY, MANY_TINY = 64, 2000  # XLA's compile time is quadratic in the number of tiny nodes: 20 s at 5,000
 KERNELS = ("auto", "llvm", "winograd", "xla")
@@ -47,9 +48,9 @@ def get_engine(engine: str | Engine, kernels: str | None = None) -> Engine:
             from kedja.engines.reference import ReferenceEngine
 
             _made[key] = ReferenceEngine()
-        else:  # loads JAX
-            from kedja.engines.xla.program import XLAEngine
-
+        else:
+            with loading():  # JAX
+                from kedja.engines.xla.program import XLAEngine
             _made[key] = XLAEngine(key[1])
     return _made[key]
 
@@ -106,3 +107,12 @@ def known_as(engine: str | Engine) -> tuple[str, str]:
     if isinstance(engine, str):
         return engine, "" if engine == "reference" else kernels_of(None)
     return engine.name, getattr(engine, "kernels", "")
+
+
+def deciding(engine: str, kernels: str) -> str:
+    """The kernels, where they decide a number of what this engine runs; else "". "auto" and "llvm" call the same ones.
+
+    >>> deciding("xla", "winograd"), deciding("xla", "auto"), deciding("reference", "xla")
+    ('winograd', '', '')
+    """
+    return kernels if engine == "xla" and kernels in ("winograd", "xla") else ""

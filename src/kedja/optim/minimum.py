@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kedja.diff import grad
-from kedja.engines.choice import choose
+from kedja.engines.choice import asked, choose
 from kedja.engines.engine import Engine
 from kedja.errors import DataError, DivergedError, GraphError, ShapeError
 from kedja.graph.dtypes import as_array, get_default_dtype, is_float
@@ -58,12 +58,13 @@ class Minimum:
 def minimize(
     function: Callable[[Any], Any], x: Any, method: Any = "lbfgs", *, iterations: int = 1000, tolerance: float = 1e-7,
     seed: int = 0, dtype: Any = None, engine: str | Engine = "auto", path: bool = False,
+    kernels: str | None = None,
 ) -> Minimum:  # fmt: skip
     """The least value of `function` near `x`: an array, or a dict of arrays, which the function gets as tensors.
 
     `method` is an optimiser or its name: "lbfgs", "random", "brute_force", "gd", "adam" and so on. One that follows the
     gradient stops when no entry of it is above `tolerance`; a minimiser has tolerances of its own. `path` keeps every
-    point on the way. DivergedError when the value is not finite.
+    point on the way. `engine` and `kernels` as in `fit`. DivergedError when the value is not finite.
 
     >>> import kedja as kj
     >>> def rosenbrock(x):
@@ -72,7 +73,7 @@ def minimize(
     >>> found.x.round(4).tolist(), found.value < 1e-12
     ([1.0, 1.0], True)
     """
-    rule = get(method)
+    rule, engine = get(method), asked(engine, kernels)
     iterations, tolerance = whole("iterations", iterations), at_least("tolerance", tolerance)
     unknowns = Unknowns(x, dtype)
     memory = rule.make_slots(unknowns.parameters)

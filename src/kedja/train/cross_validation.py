@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +136,7 @@ def cross_validate(
         by = stratified_by(stratify, targets, loss, folds, free=groups is None and not in_order)
         rows = fold_rows(n, folds, seed=seed, stratify=by, groups=groups, in_order=in_order)
     found = CrossValidation([], [], rows)
-    weights = how.pop("sample_weight", None)
+    weights, asking = how.pop("sample_weight", None), asking_of(how)
     said: list[Any] = []
     worker: Module | None = None
     with progress(len(rows), verbose=verbose) as bar:
@@ -152,9 +152,9 @@ def cross_validate(
             history = worker.fit(taken(x, learn), targets[learn], seed=seed + k, verbose=0, **part, **how)
             found.histories.append(history)
             weigh = {} if weights is None else {"sample_weight": np.asarray(weights)[test]}
-            found.folds.append(worker.evaluate(taken(x, test), targets[test], **weigh))
-            found.train.append(worker.evaluate(taken(x, learn), targets[learn], **part))
-            said.append(worker.predict(taken(x, test)))
+            found.folds.append(worker.evaluate(taken(x, test), targets[test], **weigh, **asking))
+            found.train.append(worker.evaluate(taken(x, learn), targets[learn], **part, **asking))
+            said.append(worker.predict(taken(x, test), **asking))
             bar.update(k + 1, values=found.folds[-1])
     every = np.concatenate([test for _, test in rows])
     if len(every) == n and len(np.unique(every)) == n and all(isinstance(s, np.ndarray) for s in said):
@@ -187,6 +187,11 @@ def labelled(loss: Any) -> bool:
 def taken(x: Any, rows: Array) -> Any:
     """Some rows of an array, a table, or each of several inputs."""
     return tuple(rows_of(part, rows) for part in x) if isinstance(x, tuple) else rows_of(x, rows)
+
+
+def asking_of(how: Mapping[str, Any]) -> dict[str, Any]:
+    """What `evaluate` and `predict` are told too of what `fit` is told: a network is judged as it learned."""
+    return {name: how[name] for name in ("engine", "kernels") if name in how}
 
 
 def again(worker: Module, net: Any) -> bool:

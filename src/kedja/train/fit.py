@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kedja.engines import Engine, asked, get_engine, known_as
+from kedja.engines import Engine, asked, deciding, get_engine, known_as
 from kedja.errors import DataError, GraphError
 from kedja.nn import initializers, losses, regularizers
 from kedja.nn.layers.layer import fresh_seed, trainable
@@ -249,11 +249,9 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
             aside = held_out if isinstance(held_out, tuple) else None
             expect_sound(model, chosen, learn, aside, seed, wish.verbose, sampled=stream is not None)
         loop, key, names, scalars = steps()
-        judge, kernels = None, known_as(wish.engine)[1]
-        if held_out is not None:
-            judge = judge_of(model, chosen, measures, held_out, asked(loop.report.engine, kernels or None), low)
-        if loop.report.engine != "xla" or kernels not in ("winograd", "xla"):
-            kernels = ""  # nothing that decides a number: "auto" and "llvm" call the same ones
+        named = known_as(wish.engine)[1]
+        engine, kernels = get_engine(loop.report.engine, named or None), deciding(loop.report.engine, named)
+        judge = None if held_out is None else judge_of(model, chosen, measures, held_out, engine, low)
         if shelves or resumed is not None:
             from kedja.train.identity import identity
 
@@ -316,7 +314,7 @@ def _fit(model: Module, training: Training, x: Any, y: Any, wish: Wish) -> Histo
         run.go(training.paces.get(key), wish.verbose)
     finally:
         runner.close()
-        get_engine(loop.report.engine).rest()
+        engine.rest()
         if stream is not None:
             history.settings.update(stream.settings())
         training.paces[key] = run.pace or 0.0

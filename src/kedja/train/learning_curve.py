@@ -11,11 +11,12 @@ import numpy as np
 
 from kedja.data.draws import permutation
 from kedja.data.split import split_rows
+from kedja.engines import asked
 from kedja.errors import DataError, one_of
 from kedja.nn import losses
 from kedja.nn.model import Module
 from kedja.train.copying import made_by
-from kedja.train.cross_validation import adapting, labelled, taken
+from kedja.train.cross_validation import adapting, asking_of, labelled, taken
 from kedja.train.ensemble import Ensemble
 from kedja.train.ensemble.fitting import Wish, fit_members
 from kedja.train.figure import INK, panels_of, tidy
@@ -134,8 +135,8 @@ def learning_curve(
             for part in parts.values():
                 part.append({})
             for model, own in zip(models, chosen, strict=True):
-                add(parts["train"][-1], model.evaluate(taken(x, own), targets[own]))
-                add(parts["validation"][-1], model.evaluate(*held))
+                add(parts["train"][-1], model.evaluate(taken(x, own), targets[own], **asking_of(how)))
+                add(parts["validation"][-1], model.evaluate(*held, **asking_of(how)))
             latest = {k: float(np.mean(v)) for k, v in parts["validation"][-1].items()}
             bar.update(done + 1, values=latest)
     train, against = (
@@ -163,15 +164,17 @@ def trained(
         return models
     together = Ensemble(models)
     together.waiting = [fresh] * len(models)
-    wished = {
+    wished: dict[str, Any] = {
         "loss": None, "optimizer": None, "epochs": 1, "batch_size": 32, "validation": None, "metrics": None,
         "shuffle": True, "bootstrap": False, "sample_weight": None, "class_weight": None, "regularizer": None,
-        "callbacks": (), "engine": "auto", "verbose": 0,
+        "callbacks": (), "engine": "auto", "kernels": None, "verbose": 0,
     }  # fmt: skip
     for name in how:
         if name not in wished:
             raise one_of("argument of learning_curve", name, wished)
-    fit_members(together, x, y, Wish(**{**wished, **how}, seed=seed, rows=chosen))
+    wished |= how
+    wished["engine"] = asked(wished["engine"], wished.pop("kernels"))
+    fit_members(together, x, y, Wish(**wished, seed=seed, rows=chosen))
     return models
 
 

@@ -85,11 +85,12 @@ class RateRange:
 def find_learning_rate(
     model: Module, x: Any, y: Any = None, *, loss: Any = None, optimizer: Any = None, low: float = 1e-6,
     high: float = 10.0, steps: int = 100, batch_size: int | None = 32, seed: int = 0, engine: str | Engine = "auto",
+    kernels: str | None = None,
 ) -> RateRange:  # fmt: skip
     """Train a copy of `model` for some steps at rates from `low` to `high`, each a fixed factor above the last.
 
     Loss and optimiser are those of the model unless given. It stops early when the loss is not finite or 4 times its
-    least. The model itself stays as it is; the same seed measures the same.
+    least. The model itself stays as it is; the same seed measures the same. `engine` and `kernels` as in `fit`.
 
     >>> import kedja as kj
     >>> x, y = kj.data.load("moons")
@@ -120,7 +121,7 @@ def find_learning_rate(
         try:
             history = fit(
                 trial, batch, targets[here], loss=loss, optimizer=rule, metrics=[], batch_size=None, seed=seed,
-                engine=engine, verbose=0,
+                engine=engine, kernels=kernels, verbose=0,
             )  # fmt: skip
         except DivergedError:
             stopped = f"stopped at {rate:.2g}, where the loss was no longer finite"

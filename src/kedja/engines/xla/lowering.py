@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,10 +14,10 @@ from jax import lax
 
 from kedja.diff.custom import custom
 from kedja.engines.xla.clusters import clustered
-from kedja.engines.xla.devices import device, product_precision
+from kedja.engines.xla.devices import device, holding, product_precision
 from kedja.engines.xla.fusion import fused
 from kedja.engines.xla.normalising import NORMALISING
-from kedja.engines.xla.pointwise import POINTWISE, Lowering
+from kedja.engines.xla.pointwise import POINTWISE, Lowering, stretched
 from kedja.engines.xla.windows import WINDOWS
 from kedja.graph.node import CONSTANT, Tensor
 from kedja.graph.trace import Graph
@@ -29,6 +30,7 @@ __all__ = ["LITERAL_BYTES", "LOWER", "emit", "large_constants"]
 
 LITERAL_BYTES = 1024  # larger constants are arguments of the program, never literals in it
 MOST_SPREAD = 1 << 20  # numbers that a factor shared by many products is repeated into at most
+_mapped: ContextVar[bool] = ContextVar("kedja_mapped", default=False)  # inside a map, where products are many at once
 
 
 def _take(x: Any, indices: Any, axis: int) -> Any:
@@ -73,11 +75,16 @@ def _unit(bits: Any, dtype: Any) -> Any:
 
 
 def _sum(x: Any, axes: tuple[int, ...]) -> Any:
-    return jnp.sum(x, axis=axes, dtype=x.dtype)
+    if x.dtype.name in ("float32", "float64"):
+        return lax.reduce(x, np.zeros((), x.dtype), lax.add, axes)
+    return jnp.sum(x, axis=axes, dtype=x.dtype)  # adds short types up in longer ones
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    return _product(product_precision(a.dtype))(a, b)
+    precision = product_precision(a.dtype)
+    if _mapped.get() or (a.ndim, b.ndim) != (2, 2):
+        return _product(precision)(a, b)
+    return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision, preferred_element_type=a.dtype)
 
 
 @lru_cache(maxsize=4)
@@ -129,7 +136,8 @@ def _map(*values: Any, body: Graph, sequences: int, length: int, constants: Any)
     xs, around = values[:sequences], values[sequences:]
     if length == 0:
         return tuple(jnp.zeros((0, *t.shape), t.dtype) for t in body.outputs)
-    return jax.vmap(lambda *slices: tuple(emit(body, [*slices, *around], constants)))(*xs)
+    with holding(_mapped, True):
+        return jax.vmap(lambda *slices: tuple(emit(body, [*slices, *around], constants)))(*xs)
 
 
 LOWER: dict[Op, Lowering] = {
@@ -146,7 +154,7 @@ LOWER: dict[Op, Lowering] = {
     # shaping
     shaping.change_shape: lambda x, shape: lax.reshape(x, shape),
     shaping.permute_axes: lambda x, axes: lax.transpose(x, axes),
-    shaping.stretch: lambda x, shape: jnp.broadcast_to(x, shape),
+    shaping.stretch: stretched,
     shaping.cut: lambda x, start, stop, step: lax.slice(x, start, stop, step), shaping.pad_zeros: _pad,
     shaping.reverse: lambda x, axes: lax.rev(x, axes), shaping.join: lambda *parts, axis: lax.concatenate(parts, axis),
     shaping.counting: lambda n, dtype: lax.iota(dtype, n),

@@ -12,7 +12,7 @@ from jax import lax
 from kedja.ops import division, elementwise
 from kedja.ops.op import OPS, Op
 
-__all__ = ["POINTWISE", "Lowering", "evaluated"]
+__all__ = ["POINTWISE", "Lowering", "evaluated", "stretched"]
 
 Lowering = Callable[..., Any]
 
@@ -20,11 +20,21 @@ Lowering = Callable[..., Any]
 def _spread(op: Lowering) -> Lowering:
     """An elementwise `lax` function wants equal shapes: broadcast first."""
 
-    def lowered(*xs: Any) -> Any:
+    def lowered(*xs: Any) -> Any:  # in `lax`: each call of `jnp` is traced by itself, for half a millisecond
         shapes = {x.shape for x in xs}
-        return op(*xs) if len(shapes) == 1 else op(*jnp.broadcast_arrays(*xs))
+        if len(shapes) > 1:
+            shape = lax.broadcast_shapes(*shapes)
+            xs = tuple(stretched(x, shape) for x in xs)
+        return op(*xs)
 
     return lowered
+
+
+def stretched(x: Any, shape: tuple[int, ...]) -> Any:
+    """The array broadcast to a shape."""
+    if x.shape == shape:
+        return x
+    return lax.broadcast_in_dim(x, shape, tuple(range(len(shape) - x.ndim, len(shape))))
 
 
 def _power(x: Any, p: Any) -> Any:

@@ -202,9 +202,9 @@ class XLALoop:
             return put(array)
 
     def _steps(self, state: Any, constants: Any, data: Any, order: Any, arguments: Any, limits: Any, room: Any) -> Any:
-        start, stop = limits[0], limits[1]
+        start, stop = (lax.index_in_dim(limits, k, keepdims=False) for k in (0, 1))
         width, dtype = table_of(self.graph)
-        table = jnp.zeros((LOOP_STEPS, width), dtype)
+        table = lax.full((LOOP_STEPS, width), 0, dtype)
 
         def step(carry: Any) -> Any:
             i, values, rows, _ = carry
@@ -212,15 +212,21 @@ class XLALoop:
             values = list(values)
             for at, value in zip(self._targets, new, strict=True):
                 values[at] = value
-            row = jnp.concatenate([o.astype(rows.dtype).reshape(-1) for o in outputs])
-            rows = lax.dynamic_update_slice(rows, row[None], (i - start, jnp.zeros((), i.dtype)))
-            return i + np.asarray(1, i.dtype), tuple(values), rows, lax.is_finite(outputs[0])
+            figures = [lax.reshape(lax.convert_element_type(o, rows.dtype), (1, o.size)) for o in outputs]
+            row = figures[0] if len(figures) == 1 else lax.concatenate(figures, 1)
+            rows = lax.dynamic_update_slice(rows, row, (lax.sub(i, start), np.zeros((), i.dtype)))
+            return lax.add(i, np.ones((), i.dtype)), tuple(values), rows, lax.is_finite(outputs[0])
 
-        begun = (start, tuple(state), table, jnp.asarray(True))
-        i, values, rows, finite = lax.while_loop(lambda c: (c[0] < stop) & c[3], step, begun)
+        def on(carry: Any) -> Any:
+            return lax.bitwise_and(lax.lt(carry[0], stop), carry[3])
+
+        i, values, rows, finite = lax.while_loop(on, step, (start, tuple(state), table, jnp.asarray(True)))
         for at in self._trainable:
-            finite = finite & jnp.all(lax.is_finite(values[at]))
-        return jnp.stack([i, finite.astype(i.dtype)]), values, rows
+            each = lax.is_finite(values[at])
+            whole = lax.reduce(each, np.ones((), bool), lax.bitwise_and, tuple(range(each.ndim)))
+            finite = lax.bitwise_and(finite, whole)
+        status = [lax.reshape(n, (1,)) for n in (i, lax.convert_element_type(finite, i.dtype))]
+        return lax.concatenate(status, 0), values, rows
 
     def _batch(self, data: Any, order: Any, i: Any) -> list[Any]:
         if not self.ordered:

@@ -10,8 +10,8 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from kedja.engines.choice import choose
-from kedja.engines.engine import Program
+from kedja.engines.choice import asked, choose
+from kedja.engines.engine import Engine, Program
 from kedja.errors import DataError, FormatError, GraphError
 from kedja.formats.onnx import operators  # noqa: F401  (fills the table)
 from kedja.formats.onnx.graph import build, inlined, inputs_of, must_be_known, opsets, refuse_unknown
@@ -121,7 +121,7 @@ def _signature(value: Any, known: bool) -> Any:
 class Backend(base.Backend):
     """kedja as a backend of ONNX: `prepare`, `run_model`, `run_node`, as `onnx.backend` describes them.
 
-    `engine` is "reference" (the default), "xla" or "auto".
+    `engine` is "reference" (the default), "xla" or "auto"; `kernels` as in `fit`.
 
     >>> from onnx import TensorProto, helper
     >>> node = helper.make_node("Add", ["a", "b"], ["y"])
@@ -138,7 +138,7 @@ class Backend(base.Backend):
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
             raise FormatError(f"this is no valid ONNX model: {error}") from None
-        return Prepared(model, kwargs.get("engine", "reference"))
+        return Prepared(model, _engine(kwargs))
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
@@ -160,7 +160,7 @@ class Backend(base.Backend):
         graph = helper.make_graph([node], "node", blank, out)
         version = helper.make_opsetid(domain, kwargs.pop("opset_version", newest))
         model = helper.make_model(graph, opset_imports=[version])
-        return Prepared(model, kwargs.get("engine", "reference")).run(inputs)  # inputs without types: nothing to check
+        return Prepared(model, _engine(kwargs)).run(inputs)  # inputs without types: nothing to check
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
@@ -168,11 +168,19 @@ class Backend(base.Backend):
         return device == "CPU"
 
 
-def prepare(model: onnx.ModelProto, engine: str = "reference") -> Prepared:
-    """The model, ready to be run often: `prepare(model).run([x])`."""
-    return Backend.prepare(model, engine=engine)
+def _engine(asked_for: Mapping[str, Any]) -> str | Engine:
+    """The engine of a backend's arguments."""
+    return asked(asked_for.get("engine", "reference"), asked_for.get("kernels"))
 
 
-def run_model(model: onnx.ModelProto, inputs: Sequence[Array] | Mapping[str, Array], engine: str = "reference") -> Any:
+def prepare(model: onnx.ModelProto, engine: str = "reference", kernels: str | None = None) -> Prepared:
+    """The model, ready to be run often: `prepare(model).run([x])`. `kernels` as in `fit`."""
+    return Backend.prepare(model, engine=engine, kernels=kernels)
+
+
+def run_model(
+    model: onnx.ModelProto, inputs: Sequence[Array] | Mapping[str, Array], engine: str = "reference",
+    kernels: str | None = None,
+) -> Any:  # fmt: skip
     """The outputs of an ONNX model for these inputs, a tuple of arrays."""
-    return Backend.run_model(model, inputs, engine=engine)
+    return Backend.run_model(model, inputs, engine=engine, kernels=kernels)

@@ -75,7 +75,9 @@ class Evaluate(Callback):
 
     def measure(self, run: Run, epoch: int) -> Mapping[str, float]:
         history = run.history
-        found = run.model.evaluate(self.x, self.y, engine=history.engine, kernels=history.settings.get("kernels"))
+        found = run.model.evaluate(
+            self.x, self.y, engine=history.engine, kernels=history.settings.get("kernels", "auto")
+        )
         return {f"{self.name}_{key}": value for key, value in found.items()}
 
 

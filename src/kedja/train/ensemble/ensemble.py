@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kedja.elsewhere import Answering
-from kedja.engines import Engine
+from kedja.engines import Engine, asked
 from kedja.errors import DataError, GraphError
 from kedja.lent import borrowed
 from kedja.nn import losses
@@ -126,7 +126,7 @@ class Ensemble(Answering):
         batch_size: int | None = 32, validation: Any = None, metrics: Any = None, shuffle: bool | str = True,
         bootstrap: bool = False, seed: Any = None, sample_weight: Any = None, class_weight: Any = None,
         regularizer: Any = None, callbacks: Any = (), engine: str | Engine = "auto", verbose: int | None = None,
-        **unknown: Any,
+        kernels: str | None = None, **unknown: Any,
     ) -> EnsembleHistory:  # fmt: skip
         """Train every member at once; arguments as for the `fit` of a model, and these besides.
 
@@ -144,7 +144,8 @@ class Ensemble(Answering):
         >>> [len(h["loss"]) for h in history.members]
         [50, 50, 50]
         """
-        refuse_foreign(unknown, ["x", "y", *(Wish.__annotations__)])
+        refuse_foreign(unknown, ["x", "y", *(Wish.__annotations__), "kernels"])
+        engine = asked(engine, kernels)
         free: list[Any] = []
         try:
             for k, member in enumerate(self._members):
@@ -169,17 +170,21 @@ class Ensemble(Answering):
         return self
 
     # --- being asked ------------------------------------------------------------------------------------------------
-    def predict(self, x: Any, *, uncertainty: bool = False, engine: str | Engine = "auto") -> Any:
+    def predict(
+        self, x: Any, *, uncertainty: bool = False, engine: str | Engine = "auto", kernels: str | None = None
+    ) -> Any:
         """What the members say together: as one of them would, in the same units; with `uncertainty` a `Spread`.
 
         The mean of the outputs. Where those are logits, the logits of the mean probability, so that a softmax of them
         is `predict_proba`.
         """
-        return self.spread(x, engine=engine) if uncertainty else self._together(self._answers(x, engine))
+        if uncertainty:
+            return self.spread(x, engine=engine, kernels=kernels)
+        return self._together(self._answers(x, engine, kernels))
 
-    def predict_proba(self, x: Any, *, engine: str | Engine = "auto") -> Array:
+    def predict_proba(self, x: Any, *, engine: str | Engine = "auto", kernels: str | None = None) -> Array:
         """The mean of the members' probabilities."""
-        found = self._answers(x, engine)
+        found = self._answers(x, engine, kernels)
         of = self._kind(found)
         if of is None:
             raise GraphError(
@@ -188,9 +193,9 @@ class Ensemble(Answering):
             )
         return spread_of(found.raw, of).mean
 
-    def predict_labels(self, x: Any, *, engine: str | Engine = "auto") -> Array:
+    def predict_labels(self, x: Any, *, engine: str | Engine = "auto", kernels: str | None = None) -> Array:
         """The class of every row, (n,) int64: the most likely one by the mean."""
-        found = self._answers(x, engine)
+        found = self._answers(x, engine, kernels)
         of = self._kind(found)
         if of is not None:
             return decided(spread_of(found.raw, of).mean)
@@ -203,7 +208,7 @@ class Ensemble(Answering):
         single: Array = (mean.reshape(len(mean)) > threshold("scores" if scores else "values")).astype(np.int64)
         return single
 
-    def spread(self, x: Any, *, engine: str | Engine = "auto") -> Spread:
+    def spread(self, x: Any, *, engine: str | Engine = "auto", kernels: str | None = None) -> Spread:
         """How far the members agree on each row: mean and std, for classifiers entropy and disagreement too.
 
         >>> import kedja as kj
@@ -213,16 +218,16 @@ class Ensemble(Answering):
         >>> found.mean.tolist(), found.std.tolist()
         ([[1.0]], [[1.0]])
         """
-        found = self._answers(x, engine)
+        found = self._answers(x, engine, kernels)
         return spread_of(found.raw, self._kind(found))
 
     def evaluate(
         self, x: Any, y: Any = None, *, loss: Any = None, metrics: Any = None, sample_weight: Any = None,
-        engine: str | Engine = "auto",
+        engine: str | Engine = "auto", kernels: str | None = None,
     ) -> dict[str, float]:  # fmt: skip
         """The loss and metrics of what the members say together, over x and y (or a data set)."""
         rows, _, targets, weights, chosen, measures = self._asked(x, y, loss, metrics, sample_weight)
-        found = self._answers(rows, engine)
+        found = self._answers(rows, engine, kernels)
         of = self._kind(found, chosen)
         z = found.raw.mean(0) if of is None else log_mean(found.raw, of)
         said = np.asarray(z, found.raw.dtype)
@@ -232,11 +237,11 @@ class Ensemble(Answering):
 
     def evaluate_members(
         self, x: Any, y: Any = None, *, loss: Any = None, metrics: Any = None, sample_weight: Any = None,
-        engine: str | Engine = "auto",
+        engine: str | Engine = "auto", kernels: str | None = None,
     ) -> list[dict[str, float]]:  # fmt: skip
         """The loss and metrics of each member alone, over x and y (or a data set)."""
         _, inputs, targets, weights, chosen, measures = self._asked(x, y, loss, metrics, sample_weight)
-        return Judge(self._members, chosen, measures, inputs, targets, weights, engine)()
+        return Judge(self._members, chosen, measures, inputs, targets, weights, asked(engine, kernels))()
 
     def _asked(self, x: Any, y: Any, loss: Any, metrics: Any, sample_weight: Any) -> tuple[Any, ...]:
         """The arguments of `evaluate`, checked."""
@@ -253,8 +258,8 @@ class Ensemble(Answering):
             raise DataError("evaluate needs a loss or metrics: fit the ensemble, or give loss=... or metrics=[...]")
         return x, inputs, targets, weights, chosen, measures
 
-    def _answers(self, x: Any, engine: str | Engine) -> Answers:
-        return answers(self.voices, x, engine, self.programs)
+    def _answers(self, x: Any, engine: str | Engine, kernels: str | None) -> Answers:
+        return answers(self.voices, x, asked(engine, kernels), self.programs)
 
     def _kind(self, found: Answers, loss: Any = None) -> str | None:
         """What the raw numbers are logits of: "softmax", "sigmoid", or None when they are no logits."""

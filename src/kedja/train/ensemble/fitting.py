@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kedja.data.draws import uniform
-from kedja.engines import Engine, choose, get_engine, known_as
+from kedja.engines import Engine, choose, deciding, get_engine, known_as
 from kedja.errors import DataError, GraphError
 from kedja.graph.trace import Graph
 from kedja.graph.variables import Variable
@@ -185,7 +185,8 @@ def fit_members(ensemble: Ensemble, x: Any, y: Any, wish: Wish) -> EnsembleHisto
         data = [*inputs, y] + ([] if weights is None else [weights])
         made = Compiling(ensemble, loss, in_steps, scalars[0], wish.engine, course)
         groups, names, key = made.groups(inputs, y, weights)
-        engine = groups[0].steps.loop.report.engine
+        name, named = groups[0].steps.loop.report.engine, known_as(wish.engine)[1]
+        engine, kernels = get_engine(name, named or None), deciding(name, named)
         judge = None if held_out is None else Judge(models, loss, measures, *held_out, engine)
     except BaseException:
         for values, before in remembered:
@@ -204,13 +205,14 @@ def fit_members(ensemble: Ensemble, x: Any, y: Any, wish: Wish) -> EnsembleHisto
     settings = {
         "loss": loss.name, "optimizer": rules[0].config(), "batch_size": size, "rows": rows, "members": len(models),
         "bootstrap": wish.bootstrap, **({"regularizer": penalty.config()} if penalty is not None else {}),
+        **({"kernels": kernels} if kernels else {}),
     }  # fmt: skip
     histories = [
-        History(seed=s, engine=engine, settings={**settings, "optimizer": r.config()})
+        History(seed=s, engine=name, settings={**settings, "optimizer": r.config()})
         for s, r in zip(seeds, rules, strict=True)
     ]  # fmt: skip
     done = ensemble.epochs
-    history = EnsembleHistory(members=histories, first=done, seed=seeds[0], engine=engine, settings=settings)
+    history = EnsembleHistory(members=histories, first=done, seed=seeds[0], engine=name, settings=settings)
     dtype = next(iter(free[0].values())).dtype
 
     def numbers() -> list[list[float]]:
@@ -225,7 +227,7 @@ def fit_members(ensemble: Ensemble, x: Any, y: Any, wish: Wish) -> EnsembleHisto
     try:
         run.go(ensemble.paces.get(key), wish.verbose)
     finally:
-        get_engine(engine).rest()
+        engine.rest()
         ensemble.paces[key] = run.pace or 0.0
         ensemble.epochs = done + len(history)
         ensemble.diverged = dict(run.lost)
