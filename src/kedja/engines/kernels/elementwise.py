@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
+from kedja.engines.kernels import functions
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder
 
@@ -35,9 +34,16 @@ def write(b: Builder, program: Program, values: Sequence[Any]) -> list[Any]:
     """The outputs, as vectors, for inputs that are vectors."""
     found = list(values)
     known = dict(program.literals)
+    shared = {i for i, kind in enumerate(program.inputs) if kind == NUMBER}  # one number for all lanes and places
     for name, operands in program.steps:
-        if len(found) in known:
-            found.append(ir.Constant(b.vector, [known[len(found)]] * b.lanes))
+        here = len(found)
+        if shared.issuperset(operands):
+            shared.add(here)
+        if here in known:
+            found.append(b.everywhere(known[here]))
+        elif name == "divide" and operands[1] in shared and here not in shared:
+            # As XLA does: one division, outside of all loops, in place of many.
+            found.append(b.ir.fmul(found[operands[0]], b.ir.fdiv(_one(b), found[operands[1]])))
         else:
             found.append(WRITE[name](b, *(found[i] for i in operands)))
     return [found[i] for i in program.outputs]
@@ -55,14 +61,14 @@ def _minimum(b: Builder, x: Any, y: Any) -> Any:
 
 
 def _one(b: Builder) -> Any:
-    return ir.Constant(b.vector, [1.0] * b.lanes)
+    return b.everywhere(1.0)
 
 
 def _compared(how: str) -> Callable[..., Any]:
     return lambda b, x, y: b.ir.fcmp_ordered(how, x, y)
 
 
-# By the names of ops. Each gives the bits that the op gives one number at a time.
+# By the names of ops. Each gives the bits that the op gives one number at a time; exp and the like to 2.5 units of them.
 WRITE: dict[str, Callable[..., Any]] = {
     "add": lambda b, x, y: b.ir.fadd(x, y),
     "subtract": lambda b, x, y: b.ir.fsub(x, y),
@@ -72,6 +78,9 @@ WRITE: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda b, x: b.ir.fdiv(_one(b), x),
     "square": lambda b, x: b.ir.fmul(x, x),
     "sqrt": lambda b, x: b.sqrt(x),
+    "exp": functions.exp,
+    "sigmoid": functions.sigmoid,
+    "tanh": functions.tanh,
     "absolute": lambda b, x: b.magnitude(x),
     "relu": RELU.of,
     "maximum": _maximum,

@@ -21,6 +21,7 @@ STRETCH = 1024  # products that a sum takes at most before other columns have th
 LONG = 256  # and so many where that is not enough for all
 TILES = 16  # of a chunk of rows, each of which packs all of b for itself
 CHUNK_PRODUCTS = 1 << 20  # less is not worth a chunk of its own
+FEW_TILES, FEW_CHUNKS = 2, 4  # so few that stretches of k are summed apart
 
 
 def product_pays(rows: int, columns: int, depth: int, left: bool) -> bool:
@@ -46,15 +47,21 @@ def plan_product(
     column_groups = min(blocks, -(-chunks // row_groups))
     stretch = depth if depth <= STRETCH else LONG
     apart = not left and depth * itemsize % APART_BYTES == 0 and high > 1
+    # Few rows: each thread reads a part of b of its own, the one whose update it will most likely make.
+    parts = not (left or right or apart) and tiles <= FEW_TILES and 1 < chunks <= FEW_CHUNKS
+    if parts:
+        stretch = -(-depth // chunks)
+        row_groups, column_groups = 1, -(-depth // stretch)
     pitch = depth + LINE_BYTES // itemsize if apart else 0
     numbers = {
         "prepare": (min(CHUNKS, rows) if rows * depth >= CHUNK_PRODUCTS // 8 else 1) if apart else 0,
-        "work": row_groups * column_groups, "finish": 0, "rows": rows, "columns": columns, "depth": depth,
+        "work": row_groups * column_groups, "finish": int(parts), "rows": rows, "columns": columns, "depth": depth,
         "tiles": tiles, "blocks": blocks, "row_groups": row_groups, "column_groups": column_groups,
         "stretch": stretch, "stretches": -(-depth // stretch), "pitch": pitch,
     }  # fmt: skip
-    kind = product.Product(dtype, high, vectors, columns % width != 0, program, left, right, waits)
-    return Plan(kind, target, tuple(numbers[name] for name in product.FIELDS), max(1, rows * pitch))
+    kind = product.Product(dtype, high, vectors, columns % width != 0, program, left, right, waits, parts)
+    room = chunks * tiles * blocks * high * width if parts else rows * pitch
+    return Plan(kind, target, tuple(numbers[name] for name in product.FIELDS), max(1, room))
 
 
 def _tile(rows: int, columns: int, target: Target, itemsize: int) -> tuple[int, int]:

@@ -33,7 +33,8 @@ ELEMENTWISE = (
     elementwise.add, elementwise.subtract, elementwise.multiply, elementwise.divide, elementwise.negative,
     elementwise.reciprocal, elementwise.square, elementwise.sqrt, elementwise.absolute, elementwise.relu,
     elementwise.maximum, elementwise.minimum, elementwise.greater, elementwise.greater_equal, elementwise.less,
-    elementwise.less_equal, elementwise.astype, elementwise.select, elementwise.stop,
+    elementwise.less_equal, elementwise.astype, elementwise.select, elementwise.stop, elementwise.exp,
+    elementwise.sigmoid, elementwise.tanh,
 )  # fmt: skip
 
 
