@@ -12,7 +12,7 @@ from kedja.engines.kernels import functions
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.kernels.builder import Builder
 
-__all__ = ["WRITE", "Program", "write"]
+__all__ = ["ARRAY", "COLUMN", "NUMBER", "WRITE", "Program", "write"]
 
 SUM, ARRAY, COLUMN, NUMBER = "sum", "array", "column", "number"
 

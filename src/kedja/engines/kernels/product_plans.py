@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kedja.engines.kernels import product
-from kedja.engines.kernels.elementwise import Program
+from kedja.engines.kernels.elementwise import ARRAY, Program
 from kedja.engines.kernels.plans import APART_BYTES, CHUNKS, Plan, fitting
 from kedja.engines.kernels.target import LINE_BYTES, Target
 
@@ -21,6 +21,8 @@ STRETCH = 1024  # products that a sum takes at most before other columns have th
 LONG = 256  # and so many where that is not enough for all
 TILES = 16  # of a chunk of rows, each of which packs all of b for itself
 CHUNK_PRODUCTS = 1 << 20  # less is not worth a chunk of its own
+SHORT = 128  # sums of so few products that an update takes long beside them,
+OVERLAPPING = 8  # and sums in a tile, so that the processor begins the next tile's while it divides and takes roots
 FEW_TILES, FEW_CHUNKS = 2, 4  # so few that stretches of k are summed apart
 
 
@@ -38,7 +40,10 @@ def plan_product(
     """y (rows, columns) from a (rows, depth) and b (depth, columns), of which each may lie transposed."""
     itemsize = np.dtype(dtype).itemsize
     target = fitting(target, columns, itemsize)
-    high, vectors = _tile(rows, columns, target, itemsize)
+    if left and program.of(ARRAY) and depth <= SHORT:
+        high, vectors = min(OVERLAPPING, rows), 1
+    else:
+        high, vectors = _tile(rows, columns, target, itemsize)
     width = vectors * target.lanes(itemsize)
     tiles, blocks = -(-rows // high), -(-columns // width)
     chunks = max(1, min(CHUNKS, rows * columns * depth // CHUNK_PRODUCTS))
