@@ -20,10 +20,11 @@ FEWEST_ROWS, MOST_ROWS = 16, 512  # of the factor that does not lie transposed: 
 STRETCH = 1024  # products that a sum takes at most before other columns have their turn
 LONG = 256  # and so many where that is not enough for all
 TILES = 16  # of a chunk of rows, each of which packs all of b for itself
-CHUNK_PRODUCTS = 1 << 20  # less is not worth a chunk of its own
-SHORT = 128  # sums of so few products that an update takes long beside them,
-OVERLAPPING = 8  # and sums in a tile, so that the processor begins the next tile's while it divides and takes roots
-FEW_TILES, FEW_CHUNKS = 2, 4  # so few that stretches of k are summed apart
+CHUNK_PRODUCTS = 1 << 20  # less is not worth a chunk of its own,
+TWO_PRODUCTS = 1 << 18  # and less than this not a second thread
+COPIED = 1 << 15  # numbers copied apart, of which the same is true
+OVERLAPPING = 8  # sums in a tile of an update: while the processor divides and takes roots it begins with the next
+FEW_TILES, FEW_CHUNKS, SHORT = 2, 4, 128  # so few that stretches of k are summed apart, if none is shorter than this
 
 
 def product_pays(rows: int, columns: int, depth: int, left: bool) -> bool:
@@ -40,26 +41,27 @@ def plan_product(
     """y (rows, columns) from a (rows, depth) and b (depth, columns), of which each may lie transposed."""
     itemsize = np.dtype(dtype).itemsize
     target = fitting(target, columns, itemsize)
-    if left and program.of(ARRAY) and depth <= SHORT:
+    if left and program.of(ARRAY):
         high, vectors = min(OVERLAPPING, rows), 1
     else:
         high, vectors = _tile(rows, columns, target, itemsize)
     width = vectors * target.lanes(itemsize)
     tiles, blocks = -(-rows // high), -(-columns // width)
-    chunks = max(1, min(CHUNKS, rows * columns * depth // CHUNK_PRODUCTS))
-    # What lies transposed is packed by the chunk that needs it, so chunks share the rows; else the columns.
-    row_groups = min(chunks, max(2, tiles // TILES), tiles) if left else 1
+    products = rows * columns * depth
+    chunks = max(1, 2 * (products >= TWO_PRODUCTS), min(CHUNKS, products // CHUNK_PRODUCTS))
+    # What lies transposed is packed by the chunk that needs it, so chunks share the rows; else the columns first.
+    row_groups = min(tiles, chunks, max(2, tiles // TILES) if left else max(1, chunks // blocks))
     column_groups = min(blocks, -(-chunks // row_groups))
     stretch = depth if depth <= STRETCH else LONG
     apart = not left and depth * itemsize % APART_BYTES == 0 and high > 1
     # Few rows: each thread reads a part of b of its own, the one whose update it will most likely make.
-    parts = not (left or right or apart) and tiles <= FEW_TILES and 1 < chunks <= FEW_CHUNKS
+    parts = not (left or right or apart) and tiles <= FEW_TILES and 1 < chunks <= min(FEW_CHUNKS, depth // SHORT)
     if parts:
         stretch = -(-depth // chunks)
         row_groups, column_groups = 1, -(-depth // stretch)
     pitch = depth + LINE_BYTES // itemsize if apart else 0
     numbers = {
-        "prepare": (min(CHUNKS, rows) if rows * depth >= CHUNK_PRODUCTS // 8 else 1) if apart else 0,
+        "prepare": (min(CHUNKS, rows) if rows * depth >= COPIED else 1) if apart else 0,
         "work": row_groups * column_groups, "finish": int(parts), "rows": rows, "columns": columns, "depth": depth,
         "tiles": tiles, "blocks": blocks, "row_groups": row_groups, "column_groups": column_groups,
         "stretch": stretch, "stretches": -(-depth // stretch), "pitch": pitch,
