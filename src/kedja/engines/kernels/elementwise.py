@@ -68,7 +68,7 @@ def _compared(how: str) -> Callable[..., Any]:
     return lambda b, x, y: b.ir.fcmp_ordered(how, x, y)
 
 
-# By the names of ops. Each gives the bits that the op gives one number at a time; exp and the like to 2.5 units of them.
+# By the names of ops. Each gives the bits that the op gives one number at a time; exp and the like to 2.5 units.
 WRITE: dict[str, Callable[..., Any]] = {
     "add": lambda b, x, y: b.ir.fadd(x, y),
     "subtract": lambda b, x, y: b.ir.fsub(x, y),

@@ -8,6 +8,9 @@ theirs, whatever the tiles and the threads are.
 The sums of a tile then go through an elementwise program with other arrays: a bias and relu, the gradient through a
 relu, an optimiser's update of the parameter whose gradient the product is. The results may lie where these arrays lie.
 
+Where a has few rows, each thread sums a stretch of k for all of y, reading b as it lies, and the stretches are joined
+after that: it is the part of b that the same thread will write when b is updated.
+
 Buffers: a, b, the program's arrays, columns and numbers (in one), what must be there first, then the results.
 """
 
@@ -146,8 +149,8 @@ def _write_join(b: Builder, kind: Product) -> None:
         with b.loop(last_tile - tile) as i, b.loop(n.blocks) as j:
             home = b.at(buffer(_room(kind)), _part(n, b.whole(0), tile + i, j) * size)
             with b.loop(n.stretches - 1) as s, b.loop(kind.rows * kind.vectors) as v:
-                place, more = b.at(home, v * b.lanes), _part(n, s + 1, b.whole(0), b.whole(0)) * size + v * b.lanes
-                b.store(b.ir.fadd(b.load(place), b.load(b.at(home, more))), place)
+                place, more = b.at(home, v * b.lanes), b.at(home, (s + 1) * n.tiles * n.blocks * size + v * b.lanes)
+                b.store(b.ir.fadd(b.load(place), b.load(more)), place)
             row, out = (tile + i) * kind.rows, j * (kind.vectors * b.lanes)
             masks = b.masks(n.columns - out, kind.vectors, kind.ragged)
             given.finish(n, home, row, out, (n.rows - row).least(kind.rows), masks)
@@ -155,7 +158,8 @@ def _write_join(b: Builder, kind: Product) -> None:
 
 def _part(n: Any, s: Int, tile: Int, block: Int) -> Int:
     """The number of the sums of a tile and a block over a stretch."""
-    return (s * n.tiles + tile) * n.blocks + block
+    number: Int = (s * n.tiles + tile) * n.blocks + block
+    return number
 
 
 def _pack_rows(b: Builder, kind: Product, n: Any, a: Any, packed: Any, tile: Int, tiles: Int) -> None:
