@@ -73,6 +73,21 @@ def test_bias_relu_and_the_gradient_through_it_are_found(monkeypatch):
     assert names.count(["add", "relu"]) == 2 and ["greater", "cast", "multiply"] in names
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "exp"])
+def test_bias_and_a_smooth_activation_are_one_call(name):
+    """f(x W + b) and its gradients give the reference engine's numbers, with one kernel for the product and f."""
+    act = getattr(kj, name)
+    x, u, b = (kj.placeholder(s, "float32") for s in ((40, 50), (50, 60), (60,)))
+    found, _ = family.clusters(kj.Graph([x, u, b], [act(x @ u + b)]))
+    assert [[node.op.name for node in cluster.members] for cluster in found] == [["add", name]]
+
+    def f(x, u, b):
+        y = act(x @ u * 0.1 + b)
+        return [y, *kj.grad((y * y).sum(), [x, u, b])]
+
+    both(f, *matrices((40, 50), (50, 60), (60,)))
+
+
 def both(f, *arrays):
     """A function of arrays gives the same on both engines."""
     for ours, theirs in zip(*(kj.compile(f, engine=e)(*arrays) for e in ("xla", "reference")), strict=True):

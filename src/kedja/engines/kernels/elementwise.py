@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
 from kedja.engines.kernels import functions
 from kedja.engines.kernels.activation import RELU, Activation
 from kedja.engines.kernels.builder import Builder
 
-__all__ = ["SMOOTH", "WRITE", "Act", "Formula", "Program", "write"]
+__all__ = ["ARRAY", "COLUMN", "NUMBER", "SMOOTH", "WRITE", "Act", "Formula", "Program", "write"]
 
 SUM, ARRAY, COLUMN, NUMBER = "sum", "array", "column", "number"
 
@@ -61,9 +59,16 @@ def write(b: Builder, program: Program, values: Sequence[Any]) -> list[Any]:
     """The outputs, as vectors, for inputs that are vectors."""
     found = list(values)
     known = dict(program.literals)
+    shared = {i for i, kind in enumerate(program.inputs) if kind == NUMBER}  # one number for all lanes and places
     for name, operands in program.steps:
-        if len(found) in known:
-            found.append(ir.Constant(b.vector, [known[len(found)]] * b.lanes))
+        here = len(found)
+        if shared.issuperset(operands):
+            shared.add(here)
+        if here in known:
+            found.append(b.everywhere(known[here]))
+        elif name == "divide" and operands[1] in shared and here not in shared:
+            # As XLA does: one division, outside of all loops, in place of many.
+            found.append(b.ir.fmul(found[operands[0]], b.ir.fdiv(_one(b), found[operands[1]])))
         else:
             found.append((WRITE.get(name) or SMOOTH[name])(b, *(found[i] for i in operands)))
     return [found[i] for i in program.outputs]
@@ -81,7 +86,7 @@ def _minimum(b: Builder, x: Any, y: Any) -> Any:
 
 
 def _one(b: Builder) -> Any:
-    return ir.Constant(b.vector, [1.0] * b.lanes)
+    return b.everywhere(1.0)
 
 
 def _compared(how: str) -> Callable[..., Any]:

@@ -2,10 +2,11 @@
 
 The frame's layout is that of XLA's C header for foreign functions, of which `layout` checks that it still holds.
 
-A phase of n chunks is a counter from which threads take numbers until none are left. The caller takes its share, and
-waits only for chunks that others have begun, so a pool that is busy elsewhere cannot stop it. What the threads share is
-counted: one that comes late, when all is done, finds nothing to do and lets go of it. A chunk does the same whoever
-does it, so the result does not depend on the number of threads.
+A phase of n chunks is a counter from which threads take numbers until none are left. The caller begins with the first,
+so that what one kernel left in its cache the next will find there, takes its share, and waits only for chunks that
+others have begun, so a pool that is busy elsewhere cannot stop it. What the threads share is counted: one that comes
+late, when all is done, finds nothing to do and lets go of it. A chunk does the same whoever does it, so the result
+does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ end:
   ret void
 }
 
-; Take chunks and do them until there are none.
-define internal void @take(ptr %s) {
+; Do this chunk, then take others until there are none.
+define internal void @take(ptr %s, i64 %first) {
 entry:
   %chunks.at = getelementptr %Shared, ptr %s, i32 0, i32 2
   %chunks = load i64, ptr %chunks.at
   br label %next
 next:
-  %i = atomicrmw add ptr %s, i64 1 acq_rel
+  %i = phi i64 [%first, %entry], [%taken, %work]
   %more = icmp slt i64 %i, %chunks
   br i1 %more, label %work, label %end
 work:
@@ -78,13 +79,15 @@ work:
   %0 = atomicrmw or ptr %failed.at, i64 %failed acq_rel
   %done.at = getelementptr %Shared, ptr %s, i32 0, i32 1
   %1 = atomicrmw add ptr %done.at, i64 1 acq_rel
+  %taken = atomicrmw add ptr %s, i64 1 acq_rel
   br label %next
 end:
   ret void
 }
 
 define internal void @task(ptr %s) {
-  call void @take(ptr %s)
+  %i = atomicrmw add ptr %s, i64 1 acq_rel
+  call void @take(ptr %s, i64 %i)
   call void @let_go(ptr %s)
   ret void
 }
@@ -156,7 +159,7 @@ together:
 poor:
   ret i64 1
 filled:
-  store i64 0, ptr %s
+  store i64 1, ptr %s
   %done.at = getelementptr %Shared, ptr %s, i32 0, i32 1
   store i64 0, ptr %done.at
   %chunks.at = getelementptr %Shared, ptr %s, i32 0, i32 2
@@ -200,7 +203,7 @@ unhired:
   call void @let_go(ptr %s)
   br label %mine
 mine:
-  call void @take(ptr %s)
+  call void @take(ptr %s, i64 0)
   br label %wait
 wait:
   %turns = phi i64 [0, %mine], [%turns.next, %again]

@@ -8,6 +8,9 @@ theirs, whatever the tiles and the threads are.
 The sums of a tile then go through an elementwise program with other arrays: a bias and relu, the gradient through a
 relu, an optimiser's update of the parameter whose gradient the product is. The results may lie where these arrays lie.
 
+Where a has few rows, each thread sums a stretch of k for all of y, reading b as it lies, and the stretches are joined
+after that: it is the part of b that the same thread will write when b is updated.
+
 Buffers: a, b, the program's arrays, columns and numbers (in one), what must be there first, then the results.
 """
 
@@ -43,10 +46,15 @@ class Product(NamedTuple):
     left: bool = False  # whether a lies transposed, [k, i]
     right: bool = False  # whether b does, [j, k]
     waits: int = 0  # arrays that are given only so that they are there first
+    parts: bool = False  # whether stretches of k are summed apart, each by whoever takes it
 
 
 def write(b: Builder, kind: Product) -> None:
     """The kernel's phases, as functions of the builder's module."""
+    if kind.parts:
+        _write_parts(b, kind)
+        _write_join(b, kind)
+        return
     if not kind.left:
         _write_copy(b, kind)
     _write_work(b, kind)
@@ -95,7 +103,7 @@ def _write_work(b: Builder, kind: Product) -> None:
                 first = s * n.stretch
                 run = n.stretch.least(n.depth - first)
                 out = (block + j) * width
-                masks = [b.mask(n.columns - out - v * b.lanes) if kind.ragged else None for v in range(kind.vectors)]
+                masks = b.masks(n.columns - out, kind.vectors, kind.ragged)
                 if kind.right:
                     _pack_transposed(b, kind, n, buffer(1), panel, out, first, run)
                 else:
@@ -110,6 +118,48 @@ def _write_work(b: Builder, kind: Product) -> None:
                     _tile(b, kind, n, buffer, packed, panel, home, i, row, first, run)
                     with b.when(ends):
                         given.finish(n, home, row, out, count, masks)
+
+
+def _write_parts(b: Builder, kind: Product) -> None:
+    """One stretch of k. The rows are so few that b is read as it lies: it would be packed for one use or two."""
+    width = kind.vectors * b.lanes
+    with b.phase("work", FIELDS) as (buffer, n, chunk):
+        s = chunk % n.stretches
+        group, first = chunk // n.stretches, s * n.stretch
+        run = n.stretch.least(n.depth - first)
+        tile, last_tile = group * n.tiles // n.row_groups, (group + 1) * n.tiles // n.row_groups
+        with b.loop(last_tile - tile) as i, b.loop(n.blocks) as j:
+            row, out = (tile + i) * kind.rows, j * width
+            lines = [b.at(buffer(0), (row + t).least(n.rows - 1) * n.depth + first) for t in range(kind.rows)]
+            sums = [[b.variable(b.zero) for _ in range(kind.vectors)] for _ in lines]
+            panel, masks = b.at(buffer(1), first * n.columns + out), b.masks(n.columns - out, kind.vectors, kind.ragged)
+            accumulate(b, lines, None, panel, run, sums, pitch=n.columns, masks=masks)
+            home = b.at(buffer(_room(kind)), _part(n, s, tile + i, j) * (kind.rows * width))
+            for t, line in enumerate(sums):
+                for v, total in enumerate(line):
+                    b.store(total.get(), b.at(home, (t * kind.vectors + v) * b.lanes))
+
+
+def _write_join(b: Builder, kind: Product) -> None:
+    """The sums of all stretches, in their order, and what is made of them."""
+    size = kind.rows * kind.vectors * b.lanes
+    with b.phase("finish", FIELDS) as (buffer, n, chunk):
+        given = _Given(b, kind, buffer)
+        tile, last_tile = chunk * n.tiles // n.finish, (chunk + 1) * n.tiles // n.finish
+        with b.loop(last_tile - tile) as i, b.loop(n.blocks) as j:
+            home = b.at(buffer(_room(kind)), _part(n, b.whole(0), tile + i, j) * size)
+            with b.loop(n.stretches - 1) as s, b.loop(kind.rows * kind.vectors) as v:
+                place, more = b.at(home, v * b.lanes), b.at(home, (s + 1) * n.tiles * n.blocks * size + v * b.lanes)
+                b.store(b.ir.fadd(b.load(place), b.load(more)), place)
+            row, out = (tile + i) * kind.rows, j * (kind.vectors * b.lanes)
+            masks = b.masks(n.columns - out, kind.vectors, kind.ragged)
+            given.finish(n, home, row, out, (n.rows - row).least(kind.rows), masks)
+
+
+def _part(n: Any, s: Int, tile: Int, block: Int) -> Int:
+    """The number of the sums of a tile and a block over a stretch."""
+    number: Int = (s * n.tiles + tile) * n.blocks + block
+    return number
 
 
 def _pack_rows(b: Builder, kind: Product, n: Any, a: Any, packed: Any, tile: Int, tiles: Int) -> None:

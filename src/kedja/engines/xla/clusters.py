@@ -19,7 +19,7 @@ import jax
 from kedja.engines.kernels.activation import RELU
 from kedja.engines.xla import kernels
 from kedja.engines.xla.activations import compared, passed
-from kedja.engines.xla.formulas import ELEMENTWISE, programmed
+from kedja.engines.xla.formulas import ELEMENTWISE, SMOOTH, programmed
 from kedja.engines.xla.fusion import Fused, computed
 from kedja.engines.xla.options import is_tiny
 from kedja.graph.node import CONSTANT, Tensor
@@ -158,7 +158,7 @@ class _Known:
 
     def _simple(self, node: Tensor, root: Tensor) -> bool:
         return (
-            node.op in ELEMENTWISE and node.shape == root.shape
+            node.op in (*ELEMENTWISE, *SMOOTH) and node.shape == root.shape
             and node in self.computed and node not in self.taken and node not in self.home
             and (node.op is not elementwise.astype or node.inputs[0].dtype.name == "bool")
         )  # fmt: skip

@@ -19,7 +19,7 @@ from kedja.graph.node import Tensor
 from kedja.ops import elementwise as e
 from kedja.ops.convolution import collect, correlate
 
-__all__ = ["ELEMENTWISE", "Formulas", "programmed"]
+__all__ = ["ELEMENTWISE", "SMOOTH", "Formulas", "programmed"]
 
 MOST_STEPS = 32
 ELEMENTWISE = (
