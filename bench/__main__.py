@@ -23,7 +23,7 @@ from bench.terminal import positive, progress
 
 __all__ = ["main"]
 
-PATIENCE = 45.0  # seconds, so that a whole run takes well under an hour
+PATIENCE = 45.0  # seconds, so that a whole run takes about an hour
 LATEST = Path(__file__).parent / "results" / "latest.json"
 
 
