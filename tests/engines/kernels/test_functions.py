@@ -1,11 +1,10 @@
-"""exp, expm1, sigmoid, softplus, tanh and erf of vectors, at every width, against functions with more digits."""
+"""exp, expm1, sigmoid, softplus and tanh of vectors, at every width, against functions with more digits."""
 
 import ctypes
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from scipy.special import erf
 
 from kedja.engines.xla import kernels
 
@@ -49,7 +48,7 @@ def applied(name, x, bits):
 
 TRUE = {
     "exp": np.exp, "expm1": np.expm1, "tanh": np.tanh,
-    "erf": lambda x: erf(x.astype(np.float64)), "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
+    "softplus": lambda x: np.logaddexp(x, np.zeros_like(x)),
     "sigmoid": lambda x: np.where(x < 0, np.exp(-abs(x)), 1) / (1 + np.exp(-abs(x))),
 }  # fmt: skip
 
@@ -71,9 +70,9 @@ def test_within_a_few_units_of_the_last_place(name, dtype, bits):
         y, true = applied(name, x, bits), TRUE[name](x.astype(np.longdouble))
         inside = np.abs(true) < np.finfo(dtype).max
         away = units(y[inside], true[inside])
-    assert away.max() < (7 if name == "erf" else 4)
+    assert away.max() < 4
     np.testing.assert_array_equal(y[~inside], np.inf)
-    if name in ("erf", "tanh"):
+    if name == "tanh":
         np.testing.assert_array_equal(np.signbit(y), np.signbit(x))
 
 
@@ -83,7 +82,7 @@ def test_what_is_no_number(dtype):
     x = np.resize(np.array([np.inf, -np.inf, np.nan, np.finfo(dtype).max], dtype), 16)
     nan = np.nan
     for name, expected in {
-        "exp": [np.inf, 0, nan, np.inf], "sigmoid": [1, 0, nan, 1], "tanh": [1, -1, nan, 1], "erf": [1, -1, nan, 1],
+        "exp": [np.inf, 0, nan, np.inf], "sigmoid": [1, 0, nan, 1], "tanh": [1, -1, nan, 1],
         "expm1": [np.inf, -1, nan, np.inf], "softplus": [np.inf, 0, nan, x[3]],
     }.items():  # fmt: skip
         np.testing.assert_array_equal(applied(name, x, 512)[:4], np.array(expected, dtype))

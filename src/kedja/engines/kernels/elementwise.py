@@ -118,7 +118,6 @@ WRITE: dict[str, Callable[..., Any]] = {
 
 # Those right to a few units in the last place.
 SMOOTH: dict[str, Callable[..., Any]] = {
-    "erf": functions.erf,
     "exp": functions.exp,
     "expm1": functions.expm1,
     "sigmoid": functions.sigmoid,

@@ -1,4 +1,4 @@
-"""Functions of vectors that no processor has: exp, sigmoid, tanh, softplus and erf, to a few units in the last place.
+"""Functions of vectors that no processor has: exp, sigmoid, tanh and softplus, to a few units in the last place.
 
 x = n · ln 2 + r with a whole number n and |r| ≤ ln 2 / 2. The series of eʳ − 1 = r + r²/2! + r³/3! + … is short there,
 and 2ⁿ is made by writing n into the exponent of a number; so eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1) keeps its digits near 0.
@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from kedja.engines.kernels.builder import Builder
 
-__all__ = ["erf", "exp", "expm1", "sigmoid", "softplus", "tanh"]
+__all__ = ["exp", "expm1", "sigmoid", "softplus", "tanh"]
 
 
 class Numbers(NamedTuple):
@@ -39,38 +39,6 @@ NUMBERS = {
     4: Numbers(23, 127, 7, 7, (0.693359375, -2.12194440054690583e-4), -104.0, 89.0),
     8: Numbers(52, 1023, 13, 16, (0.6931471803691238, 1.9082149292705877e-10), -746.0, 710.0),
 }
-
-# Of erf, the highest power first. Float32: x P(x²) / Q(x²) up to where it rounds to 1, as in Eigen's library.
-ERF = (
-    (0.00022905065861350646, 0.0034082910107109506, 0.050955695062380861, 0.18520832239976145, 1.128379143519084),
-    (
-        -1.1791602954361697e-7, 0.000023547966471313185, 0.0010179625278914885, 0.014070470171167667,
-        0.11098505178285362, 0.49746925110067538, 1.0,
-    ),
-)  # fmt: skip
-# Float64: the same up to 1, from there 1 − e^(−x²) P(x) / Q(x), as in the Cephes library.
-ERF_NEAR = (
-    (
-        9.60497373987051638749, 9.00260197203842689217e1, 2.23200534594684319226e3, 7.00332514112805075473e3,
-        5.55923013010394962768e4,
-    ),
-    (
-        1.0, 3.35617141647503099647e1, 5.21357949780152679795e2, 4.59432382970980127987e3, 2.26290000613890934246e4,
-        4.92673942608635921086e4,
-    ),
-)  # fmt: skip
-ERF_FAR = (
-    (
-        2.46196981473530512524e-10, 5.64189564831068821977e-1, 7.46321056442269912687, 4.86371970985681366614e1,
-        1.96520832956077098242e2, 5.26445194995477358631e2, 9.34528527171957607540e2, 1.02755188689515710272e3,
-        5.57535335369399327526e2,
-    ),
-    (
-        1.0, 1.32281951154744992508e1, 8.67072140885989742329e1, 3.54937778887819891062e2, 9.75708501743205489753e2,
-        1.82390916687909736289e3, 2.24633760818710981792e3, 1.65666309194161350182e3, 5.57535340817727675546e2,
-    ),
-)  # fmt: skip
-ERF_IS_ONE = {4: 3.7439211627767994, 8: 6.0}  # from here on
 
 
 def exp(b: Builder, x: Any) -> Any:
@@ -125,22 +93,6 @@ def softplus(b: Builder, x: Any) -> Any:
     series = _polynomial(b, [2 / k for k in range(last, 2, -2)], squared)
     above = b.ir.select(b.ir.fcmp_ordered("<", x, b.zero), b.zero, x)
     return b.ir.fadd(above, b.fma(b.ir.fmul(s, squared), series, b.ir.fadd(s, s)))
-
-
-def erf(b: Builder, x: Any) -> Any:
-    """2/√π ∫ e^(−t²) dt from 0 to x."""
-    size, one = _at_most(b, b.magnitude(x), ERF_IS_ONE[b.itemsize]), b.everywhere(1.0)
-    squared = b.ir.fmul(size, size)
-    y = b.ir.fmul(size, _quotient(b, ERF if b.itemsize == 4 else ERF_NEAR, squared))
-    if b.itemsize == 8:
-        far = b.ir.fsub(one, b.ir.fmul(_exp(b, b.ir.fneg(squared)), _quotient(b, ERF_FAR, size)))
-        y = b.ir.select(b.ir.fcmp_ordered(">=", size, one), far, y)
-    y = b.ir.select(b.ir.fcmp_ordered(">=", size, b.everywhere(ERF_IS_ONE[b.itemsize])), one, y)
-    return _with_sign(b, y, x)
-
-
-def _quotient(b: Builder, factors: tuple[Sequence[float], Sequence[float]], x: Any) -> Any:
-    return b.ir.fdiv(*(_polynomial(b, some, x) for some in factors))
 
 
 def _polynomial(b: Builder, factors: Sequence[float], x: Any) -> Any:

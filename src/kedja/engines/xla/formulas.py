@@ -1,6 +1,6 @@
 """What a graph makes of each number of a result by itself, in any nodes: found, and written as a program for kernels.
 
-- A function of z alone, in several nodes: sigmoid, swish, gelu, elu and all that is made of the same ops. Nobody else
+- A function of z alone, in several nodes: sigmoid, swish, elu and all that is made of the same ops. Nobody else
   may need z, or what lies between.
 - A gradient that a kernel makes, then what is done to it with the help of one other array: for a sigmoid of y, for
   swish of z. What only this needs of the array is computed along with it, and so is what somebody else keeps, if the
@@ -26,7 +26,7 @@ ELEMENTWISE = (
     e.add, e.subtract, e.multiply, e.divide, e.negative, e.reciprocal, e.square, e.sqrt, e.absolute, e.relu, e.maximum,
     e.minimum, e.greater, e.greater_equal, e.less, e.less_equal, e.astype, e.select, e.stop,
 )  # fmt: skip
-SMOOTH = (e.erf, e.exp, e.expm1, e.sigmoid, e.softplus, e.tanh)
+SMOOTH = (e.exp, e.expm1, e.sigmoid, e.softplus, e.tanh)
 FLOATS = ("float32", "float64")
 
 
